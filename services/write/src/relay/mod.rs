@@ -1,0 +1,123 @@
+//! The relay: one leader per database moves committed changes from the outbox into the stream, and says how far it is.
+//!
+//! Architecture invariant: the leader works only on the connection that holds the lock. Losing the session loses the
+//! leadership, so no second leader can delete a row or store a mark.
+
+mod candidate;
+mod epoch;
+mod outbox;
+mod session;
+mod stream;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use epoch::Epoch;
+pub use session::Session;
+pub use turn::{Leader, RelayError, Turn};
+
+/// The longest wait between two turns, and so between two heartbeats of an idle catalogue.
+const TICK: Duration = Duration::from_millis(50);
+/// A turn is a few round trips; one that takes longer has lost its database or its stream.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before the next attempt when the stream or the database is away.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// How long the relay of an old primary waits before it looks again.
+const DEPOSED_DELAY: Duration = Duration::from_secs(5);
+/// An answer of the stream takes milliseconds; after this the publish counts as failed and is looked up.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the relay of one instance works with.
+pub struct Relay {
+    /// A direct connection to the primary: no pooler between, since the lock belongs to the session.
+    pub database: PgConnectOptions,
+    pub nats: async_nats::Client,
+    /// Notified after every commit of this instance.
+    pub committed: Arc<Notify>,
+}
+
+impl Relay {
+    /// Stands as candidate, leads, and stands again, until told to stop.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let context = jetstream::context::ContextBuilder::new()
+            .timeout(STREAM_TIMEOUT)
+            .ack_timeout(STREAM_TIMEOUT)
+            .build(self.nats.clone());
+        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        while !stop.is_cancelled() {
+            let elected = tokio::select! {
+                elected = candidate::stand(&self, &context) => elected,
+                () = stop.cancelled() => break,
+            };
+            match elected {
+                Ok(session) => self.lead(Leader::new(session, context.clone()), &stop).await,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "relay_candidate_failed");
+                    pause(RETRY_DELAY, &stop).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns until the session is lost, this proves to be an old primary, or the service stops.
+    async fn lead(&self, mut leader: Leader, stop: &CancellationToken) {
+        tracing::info!("relay_leads");
+        metrics::gauge!("freshet_relay_is_leader").set(1.0);
+        let mut wake_ups = self.nats.subscribe(events::WAKE_SUBJECT).await.ok();
+        while !stop.is_cancelled() {
+            let turn = tokio::time::timeout(TURN_TIMEOUT, leader.turn()).await;
+            match turn.unwrap_or(Err(RelayError::TimedOut)) {
+                Ok(Turn { has_more: true, .. }) => {}
+                Ok(_) => self.await_work(&mut wake_ups, stop).await,
+                Err(error) => {
+                    metrics::counter!("freshet_relay_failures_total", "reason" => error.word()).increment(1);
+                    if error.is_session_lost() {
+                        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_session_lost");
+                        break;
+                    }
+                    if let RelayError::Deposed { .. } = error {
+                        tracing::error!(%error, "relay_is_of_an_old_primary");
+                        drop(leader);
+                        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+                        return pause(DEPOSED_DELAY, stop).await;
+                    }
+                    tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_turn_failed");
+                    leader.forget_stream();
+                    pause(RETRY_DELAY, stop).await;
+                }
+            }
+        }
+        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+    }
+
+    async fn await_work(&self, wake_ups: &mut Option<async_nats::Subscriber>, stop: &CancellationToken) {
+        let woken = async {
+            match wake_ups {
+                Some(wake_ups) => {
+                    futures_util::StreamExt::next(wake_ups).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.committed.notified() => {}
+            () = woken => {}
+            () = tokio::time::sleep(TICK) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn pause(delay: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = stop.cancelled() => {}
+    }
+}

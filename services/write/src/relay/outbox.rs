@@ -1,0 +1,159 @@
+//! The relay's statements, all on the leader's session.
+
+use events::Position;
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::epoch::Epoch;
+
+/// A committed change that waits for the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) id: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) product_id: i64,
+    pub(crate) kind: String,
+    pub(crate) data: String,
+    pub(crate) created_at: OffsetDateTime,
+}
+
+/// The primary's clock, and the write-ahead log's insert position read after it.
+pub(crate) async fn moment(connection: &mut PgConnection) -> Result<(OffsetDateTime, Position), sqlx::Error> {
+    let moment = sqlx::query!(
+        r#"select clock_timestamp() as "t!",
+                  (pg_current_wal_insert_lsn() - '0/0')::bigint as "h!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((moment.t, position(moment.h)))
+}
+
+/// The epoch and, in the same snapshot, the first `limit` pending rows in order.
+pub(crate) async fn pending(connection: &mut PgConnection, limit: i64) -> Result<(Epoch, Vec<Pending>), sqlx::Error> {
+    // A crash of one backend loses commits that were not yet durable, and restarts the checkpointer but not the
+    // postmaster: so the server counts as started when the later of the two was.
+    let rows = sqlx::query!(
+        r#"select e.number,
+                  e.server_started_at,
+                  e.mark_sequence,
+                  e.mark_id,
+                  greatest(
+                      pg_postmaster_start_time(),
+                      (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+                  ) as "started_at!",
+                  o.id as "id?",
+                  o.event_id as "event_id?",
+                  o.product_id as "product_id?",
+                  o.kind as "kind?",
+                  o.data as "data?",
+                  o.created_at as "created_at?"
+           from epoch e
+           left join lateral (select * from outbox order by id limit $1) o on true
+           order by o.id"#,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let epoch = Epoch {
+        number: unsigned(first.number),
+        made_on_server_of: first.server_started_at,
+        server_started_at: first.started_at,
+        mark_sequence: unsigned(first.mark_sequence),
+        mark_id: first.mark_id,
+    };
+    let pending = rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(Pending {
+                id: row.id?,
+                event_id: row.event_id?,
+                product_id: row.product_id?,
+                kind: row.kind?,
+                data: row.data?,
+                created_at: row.created_at?,
+            })
+        })
+        .collect();
+    Ok((epoch, pending))
+}
+
+/// The insert position now: an upper bound of where anything already visible was committed.
+pub(crate) async fn insert_position(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+    let lsn = sqlx::query_scalar!(r#"select (pg_current_wal_insert_lsn() - '0/0')::bigint as "lsn!""#)
+        .fetch_one(connection)
+        .await?;
+    Ok(position(lsn))
+}
+
+/// Deletes what the stream now holds and stores the mark, at once. `false` if another epoch has begun meanwhile.
+pub(crate) async fn settle(
+    connection: &mut PgConnection,
+    epoch: u64,
+    sent: &[i64],
+    mark_sequence: u64,
+    mark_id: Option<Uuid>,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let marked = sqlx::query!(
+        "update epoch
+         set mark_sequence = $2,
+             mark_id = $3
+         where number = $1",
+        signed(epoch),
+        signed(mark_sequence),
+        mark_id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    if marked.rows_affected() != 1 {
+        return Ok(false);
+    }
+    if !sent.is_empty() {
+        sqlx::query!("delete from outbox where id = any($1)", sent).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Begins an epoch, durably: were it lost, the stream would hold a higher one than its own primary.
+pub(crate) async fn begin_epoch(
+    connection: &mut PgConnection,
+    old: &Epoch,
+    number: u64,
+    mark_sequence: u64,
+    mark_id: Option<Uuid>,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query!("set local synchronous_commit = on").execute(&mut *transaction).await?;
+    let begun = sqlx::query!(
+        "update epoch
+         set number = $2,
+             server_started_at = $3,
+             mark_sequence = $4,
+             mark_id = $5
+         where number = $1",
+        signed(old.number),
+        signed(number),
+        old.server_started_at,
+        signed(mark_sequence),
+        mark_id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(begun.rows_affected() == 1)
+}
+
+fn position(lsn: i64) -> Position {
+    Position(unsigned(lsn))
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).expect("the database holds no negative sequence, epoch or position")
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).expect("sequences, epochs and positions stay below 2^63")
+}

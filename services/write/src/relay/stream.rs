@@ -1,0 +1,134 @@
+//! The stream as the relay sees it: how it ends, what it holds after the mark, and publishing behind a fence.
+
+use std::collections::HashSet;
+
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, context};
+use bytes::Bytes;
+use events::Message;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::turn::RelayError;
+
+/// The stream's settings as they are deployed. `max_bytes` holds some 4 million events, a day at 50 changes a second;
+/// `max_msg_size` is twice the largest event that the limits on texts let through.
+const CONFIG: &str = include_str!("../../../../nats/catalog.json");
+
+/// The last message of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// 0 for an empty stream.
+    pub(super) sequence: u64,
+    pub(super) id: Option<Uuid>,
+    pub(super) epoch: u64,
+    /// The time of the last heartbeat of that epoch, below which none may be announced.
+    pub(super) announced: Option<OffsetDateTime>,
+}
+
+/// Opens the stream and reads how it ends, from the stream's leader; makes the stream if there is none.
+pub(super) async fn learn(context: &jetstream::Context) -> Result<(Stream, Tail), RelayError> {
+    let stream = match context.get_stream(events::STREAM).await {
+        Ok(stream) => stream,
+        Err(error) if is_not_found(&error) => {
+            let config: Config = serde_json::from_str(CONFIG).expect("nats/catalog.json is a stream configuration");
+            tracing::info!(stream = events::STREAM, "stream_created");
+            context.create_stream(config).await.map_err(RelayError::stream)?
+        }
+        Err(error) => return Err(RelayError::stream(error)),
+    };
+    let state = stream.get_info().await.map_err(RelayError::stream)?.state;
+    let mut tail = Tail { sequence: state.last_sequence, ..Tail::default() };
+    if let Some(last) = message_at(&stream, tail.sequence).await? {
+        tail.id = Some(last.id());
+        tail.epoch = last.stamp().epoch.0;
+        tail.announced = last_announced(&stream, tail.epoch).await?;
+    }
+    Ok((stream, tail))
+}
+
+/// The message at a sequence; `None` if there is none, or none of ours.
+pub(super) async fn message_at(stream: &Stream, sequence: u64) -> Result<Option<Message>, RelayError> {
+    if sequence == 0 {
+        return Ok(None);
+    }
+    match stream.get_raw_message(sequence).await {
+        Ok(message) => Ok(Message::decode(&message.payload).ok()),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(RelayError::stream(error)),
+    }
+}
+
+/// The ids of the messages of `epoch` from after the mark to the end: their rows are in the stream already.
+pub(super) async fn ids_after(stream: &Stream, mark: u64, tail: &Tail) -> Result<HashSet<Uuid>, RelayError> {
+    let mut ids = HashSet::new();
+    for sequence in mark + 1..=tail.sequence {
+        if let Some(message) = message_at(stream, sequence).await?
+            && message.stamp().epoch.0 == tail.epoch
+        {
+            ids.insert(message.id());
+        }
+    }
+    Ok(ids)
+}
+
+/// A message ready to be published.
+pub(super) struct Outgoing {
+    pub(super) subject: String,
+    pub(super) payload: Bytes,
+}
+
+/// Publishes all, pipelined, each only if the stream ends where the one before it left it; waits for every answer, also
+/// after a failure, so that nothing is still under way when the stream is read again. Returns the last sequence.
+pub(super) async fn publish(
+    context: &jetstream::Context,
+    tail: &Tail,
+    messages: Vec<Outgoing>,
+) -> Result<u64, RelayError> {
+    let mut expected = tail.sequence;
+    let mut answers = Vec::with_capacity(messages.len());
+    for message in messages {
+        let publish = PublishMessage::build()
+            .payload(message.payload)
+            .header("content-type", "application/cloudevents+json")
+            .expected_stream(events::STREAM)
+            .expected_last_sequence(expected);
+        answers.push(context.send_publish(message.subject, publish).await);
+        expected += 1;
+    }
+    let mut sequence = tail.sequence;
+    let mut failure = None;
+    for answer in answers {
+        let answer = match answer {
+            Ok(future) => future.await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(ack) if ack.sequence == sequence + 1 => sequence = ack.sequence,
+            Ok(ack) => failure = failure.or(Some(RelayError::Fenced { expected: sequence + 1, got: ack.sequence })),
+            Err(error) => failure = failure.or(Some(RelayError::stream(error))),
+        }
+    }
+    failure.map_or(Ok(sequence), Err)
+}
+
+async fn last_announced(stream: &Stream, epoch: u64) -> Result<Option<OffsetDateTime>, RelayError> {
+    match stream.get_last_raw_message_by_subject(events::HEARTBEAT_SUBJECT).await {
+        Ok(message) => Ok(match Message::decode(&message.payload) {
+            Ok(Message::Heartbeat { stamp, heartbeat, .. }) if stamp.epoch.0 == epoch => Some(heartbeat.t),
+            _ => None,
+        }),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(RelayError::stream(error)),
+    }
+}
+
+fn is_not_found(error: &context::GetStreamError) -> bool {
+    match error.kind() {
+        context::GetStreamErrorKind::JetStream(error) => {
+            error.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,240 @@
+//! One turn of the leader: what is pending goes into the stream, then a heartbeat, then the rows and the mark are settled.
+//!
+//! The order of the steps carries the proof. The stream's end is known before the rows are read; `t` and `h` are read
+//! before the snapshot of the rows; positions are read after it; rows are deleted after the stream's answers.
+
+use std::collections::HashSet;
+
+use async_nats::jetstream;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use catalog::ProductId;
+use events::{ChangeKind, Envelope, Heartbeat, Position, Stamp};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::epoch::{Epoch, StreamEnd, Verdict, decide};
+use super::outbox::{self, Pending};
+use super::session::Session;
+use super::stream::{self, Outgoing, Tail};
+
+/// Rows of one turn: some tens of milliseconds of publishing, and at most 40 MB in memory.
+const ROWS_MAX: usize = 500;
+
+/// What a turn has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Events that went into the stream.
+    pub published: usize,
+    /// Whether rows were left out, so that the next turn should follow at once.
+    pub has_more: bool,
+}
+
+/// Why a turn did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    #[error("the leader's database session failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the stream could not be read or written")]
+    Stream(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the stream stored a message at {got} where {expected} was expected")]
+    Fenced { expected: u64, got: u64 },
+    #[error("another relay has stored a later mark")]
+    Overtaken,
+    #[error("the stream is in epoch {stream}, this primary in {ours}: another primary has taken over")]
+    Deposed { stream: u64, ours: u64 },
+    #[error("outbox row {id} cannot be read: {reason}")]
+    Unreadable { id: i64, reason: String },
+    #[error("the turn took too long")]
+    TimedOut,
+}
+
+impl RelayError {
+    pub(super) fn stream(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Stream(Box::new(error))
+    }
+
+    /// Whether the session, and with it the lock, must be taken as lost.
+    pub(super) const fn is_session_lost(&self) -> bool {
+        matches!(self, Self::Database(_) | Self::TimedOut)
+    }
+
+    /// The word in metrics.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "database",
+            Self::Stream(_) => "stream",
+            Self::Fenced { .. } => "fenced",
+            Self::Overtaken => "overtaken",
+            Self::Deposed { .. } => "deposed",
+            Self::Unreadable { .. } => "unreadable",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// The one relay that may publish.
+pub struct Leader {
+    session: Session,
+    context: jetstream::Context,
+    /// How the stream ends, from this leader's own last turn; forgotten after any failure.
+    tail: Option<Tail>,
+}
+
+impl Leader {
+    pub const fn new(session: Session, context: jetstream::Context) -> Self {
+        Self { session, context, tail: None }
+    }
+
+    /// Takes nothing in memory for granted: the next turn reads the stream again.
+    pub const fn forget_stream(&mut self) {
+        self.tail = None;
+    }
+
+    /// Does one turn.
+    pub async fn turn(&mut self) -> Result<Turn, RelayError> {
+        match self.tail.take() {
+            Some(tail) => self.go_on(tail).await,
+            None => self.begin().await,
+        }
+    }
+
+    /// A turn that first finds out how the stream ends, which epoch it is, and what the stream already holds.
+    async fn begin(&mut self) -> Result<Turn, RelayError> {
+        let (stream, tail) = stream::learn(&self.context).await?;
+        let (t, h) = outbox::moment(&mut self.session.connection).await?;
+        let (epoch, pending) = self.pending().await?;
+        let end = StreamEnd {
+            last_sequence: tail.sequence,
+            last_epoch: tail.epoch,
+            id_at_mark: id_at_mark(&stream, &tail, &epoch).await?,
+        };
+        match decide(&epoch, end, unix_ms(t)) {
+            Verdict::Deposed => Err(RelayError::Deposed { stream: tail.epoch, ours: epoch.number }),
+            Verdict::Begin(number) => {
+                let connection = &mut self.session.connection;
+                if !outbox::begin_epoch(connection, &epoch, number, tail.sequence, tail.id).await? {
+                    return Err(RelayError::Overtaken);
+                }
+                tracing::info!(epoch = number, before = epoch.number, "epoch_begun");
+                metrics::counter!("freshet_epochs_begun_total").increment(1);
+                self.tail = Some(Tail { epoch: number, announced: None, ..tail });
+                Ok(Turn { published: 0, has_more: true })
+            }
+            Verdict::Continue => {
+                let tail = Tail { epoch: epoch.number, ..tail };
+                let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
+                self.publish(tail, t, h, pending, &held).await
+            }
+        }
+    }
+
+    /// A turn that follows one of its own.
+    async fn go_on(&mut self, tail: Tail) -> Result<Turn, RelayError> {
+        let (t, h) = outbox::moment(&mut self.session.connection).await?;
+        let (epoch, pending) = self.pending().await?;
+        let is_ours = epoch.number == tail.epoch
+            && (epoch.mark_sequence, epoch.mark_id) == (tail.sequence, tail.id)
+            && epoch.made_on_server_of == Some(epoch.server_started_at);
+        if !is_ours {
+            return Err(RelayError::Overtaken);
+        }
+        self.publish(tail, t, h, pending, &HashSet::new()).await
+    }
+
+    async fn pending(&mut self) -> Result<(Epoch, Vec<Pending>), RelayError> {
+        let limit = i64::try_from(ROWS_MAX + 1).expect("the limit is small");
+        Ok(outbox::pending(&mut self.session.connection, limit).await?)
+    }
+
+    async fn publish(
+        &mut self,
+        tail: Tail,
+        t: OffsetDateTime,
+        h: Position,
+        mut pending: Vec<Pending>,
+        held: &HashSet<Uuid>,
+    ) -> Result<Turn, RelayError> {
+        let has_more = pending.len() > ROWS_MAX;
+        pending.truncate(ROWS_MAX);
+        let position =
+            if pending.is_empty() { h } else { outbox::insert_position(&mut self.session.connection).await? };
+        let mut batch = Batch::new(tail, position);
+        for row in pending.iter().filter(|row| !held.contains(&row.event_id)) {
+            batch.push_event(row)?;
+        }
+        let published = batch.messages.len();
+        // The claim of a heartbeat is that nothing before it is missing.
+        if !has_more {
+            batch.push_heartbeat(t, h);
+        }
+        let (messages, after) = (batch.messages, batch.tail);
+        let sequence = stream::publish(&self.context, &tail, messages).await?;
+        let sent: Vec<i64> = pending.iter().map(|row| row.id).collect();
+        let connection = &mut self.session.connection;
+        if !outbox::settle(connection, after.epoch, &sent, sequence, after.id).await? {
+            return Err(RelayError::Overtaken);
+        }
+        metrics::counter!("freshet_relay_events_total").increment(published as u64);
+        #[expect(clippy::cast_precision_loss, reason = "an epoch in milliseconds stays below 2^53")]
+        metrics::gauge!("freshet_epoch").set(after.epoch as f64);
+        self.tail = Some(Tail { sequence, ..after });
+        Ok(Turn { published, has_more })
+    }
+}
+
+/// Messages of one turn, each naming the one before it.
+struct Batch {
+    tail: Tail,
+    position: Position,
+    messages: Vec<Outgoing>,
+}
+
+impl Batch {
+    const fn new(tail: Tail, position: Position) -> Self {
+        Self { tail, position, messages: Vec::new() }
+    }
+
+    fn stamp(&mut self, id: Uuid) -> Stamp {
+        let previous = self.tail.id.replace(id);
+        Stamp { epoch: events::Epoch(self.tail.epoch), position: self.position, previous }
+    }
+
+    fn push_event(&mut self, row: &Pending) -> Result<(), RelayError> {
+        let unreadable = |reason: String| RelayError::Unreadable { id: row.id, reason };
+        let kind = ChangeKind::from_word(&row.kind).ok_or_else(|| unreadable(format!("kind {:?}", row.kind)))?;
+        let id = ProductId::try_from(row.product_id).map_err(|fault| unreadable(fault.to_string()))?;
+        let data: &RawValue = serde_json::from_str(&row.data).map_err(|fault| unreadable(fault.to_string()))?;
+        let stamp = self.stamp(row.event_id);
+        let envelope =
+            Envelope::new(row.event_id, &kind.event_type(), Some(id.to_string()), row.created_at, stamp, data);
+        let payload = Bytes::from(envelope.to_json());
+        self.messages.push(Outgoing { subject: kind.subject(id), payload });
+        Ok(())
+    }
+
+    /// `t` is held still while the primary's clock is behind what was already announced in this epoch.
+    fn push_heartbeat(&mut self, t: OffsetDateTime, h: Position) {
+        let announced = self.tail.announced.unwrap_or(t);
+        metrics::gauge!("freshet_relay_clock_step_back_seconds").set((announced - t).as_seconds_f64().max(0.0));
+        let t = announced.max(t);
+        self.tail.announced = Some(t);
+        let id = Uuid::new_v4();
+        let stamp = self.stamp(id);
+        let (subject, payload) = Heartbeat { t, h }.to_message(id, stamp);
+        self.messages.push(Outgoing { subject: subject.to_owned(), payload: payload.into() });
+    }
+}
+
+/// The id of the message at the mark.
+async fn id_at_mark(stream: &Stream, tail: &Tail, epoch: &Epoch) -> Result<Option<Uuid>, RelayError> {
+    if epoch.mark_sequence == tail.sequence {
+        return Ok(tail.id);
+    }
+    Ok(stream::message_at(stream, epoch.mark_sequence).await?.map(|message| message.id()))
+}
+
+fn unix_ms(t: OffsetDateTime) -> u64 {
+    u64::try_from(t.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}

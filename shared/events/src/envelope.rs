@@ -1,0 +1,71 @@
+//! The CloudEvents 1.0 envelope and the extension attributes that make the stream a log.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Epoch, Position};
+
+/// Where a message stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub epoch: Epoch,
+    /// For an event an upper bound of its commit's position, never falling within an epoch; for a heartbeat its *h*.
+    pub position: Position,
+    /// The id of the message before this one in the stream, so that a reader sees a gap; `None` for the very first.
+    pub previous: Option<Uuid>,
+}
+
+/// A CloudEvent. Extension attributes: `epoch`, `position`, `previous` (strings, since CloudEvents integers have 32
+/// bits) and `traceparent`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Envelope<D> {
+    pub specversion: String,
+    /// Random, made with the outbox row; a message that is sent again keeps it.
+    pub id: Uuid,
+    pub source: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The product's id; absent in a heartbeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    pub datacontenttype: String,
+    // Not flattened from a `Stamp`: serde cannot read raw data beside flattened fields.
+    pub epoch: Epoch,
+    pub position: Position,
+    pub previous: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    pub data: D,
+}
+
+impl<D: Serialize> Envelope<D> {
+    /// Fills in what is the same in every message of ours.
+    pub fn new(id: Uuid, kind: &str, subject: Option<String>, time: OffsetDateTime, stamp: Stamp, data: D) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id,
+            source: "/catalog/write".to_owned(),
+            kind: kind.to_owned(),
+            subject,
+            time,
+            datacontenttype: "application/json".to_owned(),
+            epoch: stamp.epoch,
+            position: stamp.position,
+            previous: stamp.previous,
+            traceparent: None,
+            data,
+        }
+    }
+
+    pub const fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, position: self.position, previous: self.previous }
+    }
+
+    /// The message's payload.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an envelope has string keys and no failing serializer")
+    }
+}

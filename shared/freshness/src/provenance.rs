@@ -1,0 +1,37 @@
+//! Where an entry came from, and why it may not be served.
+
+use catalog::Version;
+use events::{Epoch, Position};
+
+/// What is known of one entry, whichever tier it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    pub epoch: Epoch,
+    /// The product's version; [`Version::ABSENT`] for "there is no such product".
+    pub version: Version,
+    /// *R*: the source's position read before the snapshot of the query, on the query's own connection; the event's
+    /// position if the entry was made from an event. The entry includes every change strictly below it.
+    pub read_at: Position,
+}
+
+/// Why an entry is not admitted; the next source may have a better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It belongs to another life of the database.
+    OtherEpoch,
+    /// The log, or an answer of this node, has shown a newer version.
+    BelowFloor,
+    /// It is older than what the log tail reaches back to, so nothing vouches for it.
+    BeforeStart,
+}
+
+impl Rejection {
+    /// The word in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::OtherEpoch => "other_epoch",
+            Self::BelowFloor => "below_floor",
+            Self::BeforeStart => "before_start",
+        }
+    }
+}
