@@ -79,23 +79,31 @@ pub(super) struct Outgoing {
     pub(super) payload: Bytes,
 }
 
-/// Publishes all, pipelined, each only if the stream ends where the one before it left it; waits for every answer, also
-/// after a failure, so that nothing is still under way when the stream is read again. Returns the last sequence.
+/// Publishes all, pipelined, each only if the stream ends with the one before it; waits for every answer, also after a
+/// failure, so that nothing is still under way when the stream is read again. Returns the last sequence.
+///
+/// The expected sequence alone would be no fence for a pipeline: one foreign message at its head makes the first publish
+/// fail and the second one fit. So each message also names its predecessor's `Nats-Msg-Id`. That id is new in every
+/// attempt and serves as this link only: an answer "duplicate" is no proof that anything was stored.
 pub(super) async fn publish(
     context: &jetstream::Context,
     tail: &Tail,
     messages: Vec<Outgoing>,
 ) -> Result<u64, RelayError> {
-    let mut expected = tail.sequence;
     let mut answers = Vec::with_capacity(messages.len());
-    for message in messages {
-        let publish = PublishMessage::build()
+    let mut link: Option<String> = None;
+    for (expected, message) in (tail.sequence..).zip(messages) {
+        let own_link = Uuid::new_v4().to_string();
+        let mut publish = PublishMessage::build()
             .payload(message.payload)
             .header("content-type", "application/cloudevents+json")
+            .message_id(&own_link)
             .expected_stream(events::STREAM)
             .expected_last_sequence(expected);
+        if let Some(before) = link.replace(own_link) {
+            publish = publish.expected_last_message_id(before);
+        }
         answers.push(context.send_publish(message.subject, publish).await);
-        expected += 1;
     }
     let mut sequence = tail.sequence;
     let mut failure = None;
@@ -105,7 +113,7 @@ pub(super) async fn publish(
             Err(error) => Err(error),
         };
         match answer {
-            Ok(ack) if ack.sequence == sequence + 1 => sequence = ack.sequence,
+            Ok(ack) if ack.sequence == sequence + 1 && !ack.duplicate => sequence = ack.sequence,
             Ok(ack) => failure = failure.or(Some(RelayError::Fenced { expected: sequence + 1, got: ack.sequence })),
             Err(error) => failure = failure.or(Some(RelayError::stream(error))),
         }

@@ -1,0 +1,98 @@
+//! Every setting of the write service, with its default.
+
+use std::net::SocketAddr;
+
+use async_nats::ServerAddr;
+use bootstrap::ServeSettings;
+use clap::{Parser, ValueEnum};
+use sqlx::postgres::PgConnectOptions;
+
+/// Takes changes of the catalogue, stores each with its event, and publishes the events
+#[derive(Parser, Clone, Debug)]
+#[command(name = "freshet-write", version)]
+pub struct Settings {
+    #[arg(value_enum, default_value = "serve")]
+    pub command: Command,
+
+    /// Where the API listens
+    #[arg(long, env = "FRESHET_LISTEN", default_value = "127.0.0.1:7081", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Where `/livez`, `/readyz` and `/metrics` listen
+    #[arg(long, env = "FRESHET_OPS_LISTEN", default_value = "127.0.0.1:7181", value_name = "ADDRESS")]
+    pub ops_listen: SocketAddr,
+
+    /// The Postgres primary
+    #[arg(
+        long,
+        env = "FRESHET_DATABASE_URL",
+        default_value = "postgres://freshet@127.0.0.1:5432/freshet",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database_url: PgConnectOptions,
+
+    /// Most connections to Postgres; each serves one transaction at a time
+    #[arg(
+        long,
+        env = "FRESHET_DATABASE_CONNECTIONS_MAX",
+        default_value_t = 16,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    pub database_connections_max: u32,
+
+    /// The NATS servers that hold the stream
+    #[arg(
+        long,
+        env = "FRESHET_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL,...",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub nats_url: Vec<ServerAddr>,
+
+    #[command(flatten)]
+    pub serve: ServeSettings,
+}
+
+/// What the process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Command {
+    /// Serves the API until it is told to stop
+    Serve,
+    /// Brings the database's tables up to date, and ends
+    Migrate,
+    /// Prints the `OpenAPI` document, and ends
+    Openapi,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_arguments_it_serves_on_loopback() {
+        let settings = Settings::parse_from(["freshet-write"]);
+        assert_eq!(settings.command, Command::Serve);
+        assert_eq!((settings.listen.to_string(), settings.ops_listen.port()), ("127.0.0.1:7081".to_owned(), 7181));
+    }
+
+    #[test]
+    fn a_command_takes_the_settings_on_either_side() {
+        for arguments in [["--database-url", "postgres://db/x", "migrate"], ["migrate", "--database-url", "postgres://db/x"]]
+        {
+            let settings = Settings::parse_from(["freshet-write"].into_iter().chain(arguments));
+            assert_eq!((settings.command, settings.database_url.get_host()), (Command::Migrate, "db"));
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_refused_at_start() {
+        for bad in [["--database-url", "mysql://x"], ["--listen", "7081"], ["--database-connections-max", "0"]] {
+            let refused = Settings::try_parse_from(["freshet-write"].into_iter().chain(bad));
+            assert_eq!(refused.err().map(|error| error.exit_code()), Some(2), "{bad:?}");
+        }
+    }
+}

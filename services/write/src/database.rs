@@ -1,0 +1,77 @@
+//! The connection to the Postgres primary: its limits, its migrations and whether it can be written to.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use bootstrap::Health;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+use tokio_util::sync::CancellationToken;
+
+/// The tables of the catalogue.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// The name of the readiness check that [`watch`] keeps.
+pub const CHECK: &str = "postgres";
+
+/// Longest wait for a free connection: past it the service is overloaded or Postgres is away, and a 503 is kinder.
+const ACQUIRE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What Postgres itself ends. Together with the wait above below the request timeout of 10 s, so that the client
+/// hears of it, and so that no lock outlives the request that took it.
+const SESSION_LIMITS: [(&str, &str); 3] = [
+    // A batch of 500 lines takes tens of milliseconds.
+    ("statement_timeout", "5s"),
+    // Longer than any transaction of ours holds a row.
+    ("lock_timeout", "2s"),
+    // A process that is paused must not hold its locks.
+    ("idle_in_transaction_session_timeout", "5s"),
+];
+
+/// How often readiness is judged: often enough for a gateway that asks every second or two.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
+
+/// A pool that connects when it is first used, so that the service starts while Postgres is away.
+pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
+    let options = database.clone().application_name("freshet-write").options(SESSION_LIMITS);
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_WAIT_MAX)
+        .connect_lazy_with(options)
+}
+
+/// Applies the migrations that the database lacks; several at once wait for each other.
+pub async fn migrate(database: &PgConnectOptions) -> anyhow::Result<()> {
+    let mut connection = database.connect().await.context("the database cannot be reached")?;
+    MIGRATOR.run(&mut connection).await.context("the migrations cannot be applied")
+}
+
+/// Keeps the readiness check up to date until it is told to stop.
+pub async fn watch(pool: PgPool, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut period = tokio::time::interval(PROBE_PERIOD);
+    while stop.run_until_cancelled(period.tick()).await.is_some() {
+        health.set(CHECK, probe(&pool).await);
+    }
+    Ok(())
+}
+
+/// Whether the database can be written to and has the tables that this build knows.
+pub async fn probe(pool: &PgPool) -> Result<(), String> {
+    let is_in_recovery = sqlx::query_scalar!(r#"select pg_is_in_recovery() as "is_in_recovery!""#)
+        .fetch_one(pool)
+        .await
+        .map_err(|error| error.to_string())?;
+    if is_in_recovery {
+        return Err("this Postgres is a replica".to_owned());
+    }
+    let applied = sqlx::query_scalar!(r#"select max(version) as "version" from _sqlx_migrations where success"#)
+        .fetch_one(pool)
+        .await
+        .map_err(|_| "the tables are missing: run `freshet-write migrate`".to_owned())?;
+    let known = MIGRATOR.iter().map(|migration| migration.version).max();
+    if applied < known {
+        return Err("the tables are too old: run `freshet-write migrate`".to_owned());
+    }
+    Ok(())
+}

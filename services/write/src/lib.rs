@@ -1,0 +1,3 @@
+//! The write service.
+
+pub mod relay;

@@ -1,0 +1,186 @@
+//! The table `products`.
+
+use catalog::{Product, ProductId, ProductRow, Version};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// Locks a product that is not deleted.
+pub async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::Result<Option<Product>> {
+    let row = sqlx::query_as!(
+        ProductRow,
+        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                created_at, updated_at
+         from products
+         where id = $1
+           and deleted_at is null
+         for update",
+        id.get(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(product).transpose()
+}
+
+/// Locks those of the products with these skus that exist, in the order of their ids.
+pub async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Product>> {
+    let rows = sqlx::query_as!(
+        ProductRow,
+        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                created_at, updated_at
+         from products
+         where sku = any($1)
+           and deleted_at is null
+         order by id
+         for update",
+        skus as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(product).collect()
+}
+
+/// Takes ids that no product ever had, in rising order.
+pub async fn reserve_ids(connection: &mut PgConnection, count: usize) -> sqlx::Result<Vec<ProductId>> {
+    let count = i64::try_from(count).expect("a batch is small");
+    let ids = sqlx::query_scalar!(
+        r#"select nextval(pg_get_serial_sequence('products', 'id')) as "id!"
+           from generate_series(1, $1::bigint)"#,
+        count,
+    )
+    .fetch_all(connection)
+    .await?;
+    ids.into_iter().map(|id| ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()))).collect()
+}
+
+/// Inserts new products in the order of their skus, so that two writers of the same skus cannot deadlock.
+pub async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
+    let columns = Columns::of(products);
+    let times: Vec<OffsetDateTime> = products.iter().map(|product| product.created_at).collect();
+    let inserted = sqlx::query!(
+        "insert into products (id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                created_at, updated_at)
+         overriding system value
+         select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                created_at, created_at
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::bigint[], $9::text[], $10::integer[], $11::bigint[], $12::timestamptz[])
+              as product (id, sku, name, description, brand, category, image_url,
+                price, currency, stock, version, created_at)
+         order by sku",
+        &columns.ids,
+        &columns.skus as _,
+        &columns.names as _,
+        &columns.descriptions as _,
+        &columns.brands as _,
+        &columns.categories as _,
+        &columns.image_urls as _,
+        &columns.prices,
+        &columns.currencies as _,
+        &columns.stocks,
+        &columns.versions,
+        &times,
+    )
+    .execute(connection)
+    .await?;
+    all_or_nothing(inserted.rows_affected(), products.len())
+}
+
+/// Brings locked products to their next version.
+pub async fn update(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
+    let columns = Columns::of(products);
+    let times: Vec<OffsetDateTime> = products.iter().map(|product| product.updated_at).collect();
+    let updated = sqlx::query!(
+        "update products
+         set name = after.name, description = after.description, brand = after.brand, category = after.category,
+             image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
+             version = after.version, updated_at = after.updated_at
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                $7::bigint[], $8::text[], $9::integer[], $10::bigint[], $11::timestamptz[])
+              as after (id, name, description, brand, category, image_url,
+                price, currency, stock, version, updated_at)
+         where products.id = after.id
+           and products.version = after.version - 1
+           and products.deleted_at is null",
+        &columns.ids,
+        &columns.names as _,
+        &columns.descriptions as _,
+        &columns.brands as _,
+        &columns.categories as _,
+        &columns.image_urls as _,
+        &columns.prices,
+        &columns.currencies as _,
+        &columns.stocks,
+        &columns.versions,
+        &times,
+    )
+    .execute(connection)
+    .await?;
+    all_or_nothing(updated.rows_affected(), products.len())
+}
+
+/// Turns a locked product into a tombstone at `version`.
+pub async fn bury(
+    connection: &mut PgConnection,
+    id: ProductId,
+    version: Version,
+    now: OffsetDateTime,
+) -> sqlx::Result<()> {
+    let buried = sqlx::query!(
+        "update products
+         set version = $2, updated_at = $3, deleted_at = $3
+         where id = $1
+           and version = $2 - 1
+           and deleted_at is null",
+        id.get(),
+        version.get(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    all_or_nothing(buried.rows_affected(), 1)
+}
+
+/// The columns of several products, as arrays for `unnest`.
+struct Columns<'a> {
+    ids: Vec<i64>,
+    skus: Vec<&'a str>,
+    names: Vec<&'a str>,
+    descriptions: Vec<Option<&'a str>>,
+    brands: Vec<Option<&'a str>>,
+    categories: Vec<Option<&'a str>>,
+    image_urls: Vec<Option<&'a str>>,
+    prices: Vec<i64>,
+    currencies: Vec<&'a str>,
+    stocks: Vec<i32>,
+    versions: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(products: &[&'a Product]) -> Self {
+        fn column<'a, T>(products: &[&'a Product], value: impl Fn(&'a Product) -> T) -> Vec<T> {
+            products.iter().map(|product| value(product)).collect()
+        }
+        Self {
+            ids: column(products, |product| product.id.get()),
+            skus: column(products, |product| product.sku.as_str()),
+            names: column(products, |product| product.name.as_str()),
+            descriptions: column(products, |product| product.description.as_ref().map(catalog::Description::as_str)),
+            brands: column(products, |product| product.brand.as_ref().map(catalog::Brand::as_str)),
+            categories: column(products, |product| product.category.as_ref().map(catalog::Category::as_str)),
+            image_urls: column(products, |product| product.image_url.as_ref().map(catalog::ImageUrl::as_str)),
+            prices: column(products, |product| product.price.minor()),
+            currencies: column(products, |product| product.currency.code()),
+            stocks: column(products, |product| product.stock.get()),
+            versions: column(products, |product| product.version.get()),
+        }
+    }
+}
+
+fn product(row: ProductRow) -> sqlx::Result<Product> {
+    row.try_into().map_err(|corrupt| sqlx::Error::Decode(Box::new(corrupt)))
+}
+
+/// The rows are locked, so a missing one means that this code is wrong: nothing of it may be committed.
+fn all_or_nothing(affected: u64, wanted: usize) -> sqlx::Result<()> {
+    if usize::try_from(affected) == Ok(wanted) { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}

@@ -1,0 +1,14 @@
+//! Real servers, databases and conditions for tests.
+//!
+//! Postgres is shared by the tests of a run, each with a database of its own; Redis and NATS start in milliseconds, so
+//! each test that needs one has its own.
+
+mod condition;
+mod database;
+mod server;
+mod stream;
+
+pub use condition::{eventually, holds};
+pub use database::{Databases, databases};
+pub use server::{NatsServer, RedisServer, Server, nats, redis};
+pub use stream::Publisher;
