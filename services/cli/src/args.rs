@@ -1,0 +1,205 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use client::Client;
+
+use crate::stack;
+
+/// Import, export, look up, change and watch the products of a catalogue
+#[derive(Parser, Debug)]
+#[command(name = "freshet", version)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Target {
+    /// The catalogue's base URL; without it, the running stack's, found through `.stack/urls.env` here or above
+    #[arg(long, global = true, env = "FRESHET_URL", value_name = "URL")]
+    url: Option<String>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Create or overwrite products, by sku, from a CSV or NDJSON file
+    ///
+    /// Exit code: 0 if all rows are accepted, 1 if some are refused, 2 if the import could not be completed.
+    Import(Import),
+    /// Write all products, in the form that `import` reads
+    Export(Export),
+    /// Show one product
+    Get(Get),
+    /// Change fields of one product
+    Patch(Patch),
+    /// Print changes as they happen
+    Watch(Watch),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Import {
+    /// A `.csv` or `.ndjson` file, plain or gzip, or `-` for standard input
+    pub(crate) file: PathBuf,
+    /// Default: from the file's name
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Show no progress and no summary, only refused rows
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Export {
+    /// Default: from the output file's name, else CSV
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Default: standard output; a name that ends in `.gz` is compressed
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Get {
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: Option<i64>,
+    #[arg(long)]
+    pub(crate) sku: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Patch {
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+    /// A decimal amount, such as 19.99
+    #[arg(long)]
+    pub(crate) price: Option<String>,
+    /// ISO 4217, such as USD
+    #[arg(long)]
+    pub(crate) currency: Option<String>,
+    /// Units on hand
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) stock: Option<i64>,
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    #[arg(long)]
+    pub(crate) brand: Option<String>,
+    /// A path in the category tree, such as lighting/lamps
+    #[arg(long)]
+    pub(crate) category: Option<String>,
+    #[arg(long)]
+    pub(crate) image_url: Option<String>,
+    /// Empty a field; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) clear: Vec<Clearable>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Watch {
+    /// Default: the running stack's
+    #[arg(long, env = "FRESHET_NATS_URL", value_name = "URL")]
+    pub(crate) nats_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Csv,
+    Ndjson,
+}
+
+/// The fields of a product that may be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Clearable {
+    Description,
+    Brand,
+    Category,
+    #[value(name = "image_url", alias = "image-url")]
+    ImageUrl,
+}
+
+impl Clearable {
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Description => "description",
+            Self::Brand => "brand",
+            Self::Category => "category",
+            Self::ImageUrl => "image_url",
+        }
+    }
+}
+
+impl Target {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => stack::find("GATEWAY_URL", "--url")?,
+        };
+        Ok(Client::new(&url)?)
+    }
+}
+
+impl Format {
+    /// By the name's ending, `.gz` aside.
+    pub(crate) fn of_name(path: &std::path::Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        match name.rsplit_once('.')?.1 {
+            "csv" => Some(Self::Csv),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn every_command_of_the_readme_is_understood() {
+        for line in [
+            "freshet import products.csv.gz --url http://127.0.0.1:7080 --json --quiet",
+            "freshet import - --format ndjson",
+            "freshet export --format csv -o products.csv",
+            "freshet --json get 7",
+            "freshet get --sku LAMP-1",
+            "freshet patch 7 --price 19.99 --currency USD --stock 4 --clear brand --clear image_url",
+            "freshet watch --nats-url nats://127.0.0.1:4222",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_product_is_named_by_id_or_by_sku_and_never_by_both_or_none() {
+        for line in ["freshet get", "freshet get 7 --sku LAMP-1", "freshet get 0", "freshet get lamp"] {
+            assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_format_follows_the_name() {
+        let of = |name: &str| Format::of_name(Path::new(name));
+        assert_eq!(of("a/Products.CSV"), Some(Format::Csv));
+        assert_eq!(
+            (of("a.csv.gz"), of("a.ndjson.gz"), of("a.jsonl")),
+            (Some(Format::Csv), Some(Format::Ndjson), Some(Format::Ndjson))
+        );
+        assert_eq!((of("a.txt"), of("csv"), of("-")), (None, None, None));
+    }
+}

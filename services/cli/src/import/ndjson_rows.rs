@@ -1,0 +1,78 @@
+//! Lines of an NDJSON file, passed on as they are; blank ones are skipped.
+
+use std::io::{self, BufRead, Read};
+
+use super::Row;
+
+/// The longest line that the service takes.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Reads the lines as they are asked for.
+pub(crate) fn read(source: impl BufRead) -> impl Iterator<Item = io::Result<Row>> {
+    let mut lines = Lines { source, number: 0 };
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let next = lines.next_row().transpose();
+        is_over = next.as_ref().is_none_or(io::Result::is_err);
+        next
+    })
+}
+
+struct Lines<R> {
+    source: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next_row(&mut self) -> io::Result<Option<Row>> {
+        loop {
+            let mut json = Vec::new();
+            // One byte more than allowed, and the newline.
+            self.source.by_ref().take(LINE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut json)?;
+            if json.is_empty() {
+                return Ok(None);
+            }
+            self.number += 1;
+            let has_newline = json.pop_if(|byte| *byte == b'\n').is_some();
+            if json.len() > LINE_BYTES_MAX {
+                if !has_newline {
+                    self.source.skip_until(b'\n')?;
+                }
+                let reason = format!("is longer than {LINE_BYTES_MAX} bytes");
+                return Ok(Some(Row { line: self.number, json: Err(reason) }));
+            }
+            if !json.trim_ascii().is_empty() {
+                return Ok(Some(Row { line: self.number, json: Ok(json) }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_lines_are_skipped_but_counted_and_the_last_needs_no_newline() {
+        let rows: Vec<_> = read(&b"{\"a\":1}\n\n \r\n{\"b\":2}"[..]).map(|row| row.expect("memory")).collect();
+        let seen: Vec<_> = rows.into_iter().map(|row| (row.line, row.json.expect("a line"))).collect();
+        assert_eq!(seen, [(1, b"{\"a\":1}".to_vec()), (4, b"{\"b\":2}".to_vec())]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_without_being_held() {
+        for excess in [1, 2, 3, 100_000] {
+            let text = [&vec![b'x'; LINE_BYTES_MAX + excess][..], b"\n{}\n"].concat();
+            let rows: Vec<_> = read(&text[..]).map(|row| row.expect("memory")).collect();
+            assert_eq!(
+                rows.iter().map(|row| (row.line, row.json.is_ok())).collect::<Vec<_>>(),
+                [(1, false), (2, true)]
+            );
+        }
+        let longest = [&vec![b'x'; LINE_BYTES_MAX][..], b"\n{}\n"].concat();
+        assert!(read(&longest[..]).all(|row| row.is_ok_and(|row| row.json.is_ok())));
+    }
+}

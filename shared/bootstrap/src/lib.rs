@@ -1,0 +1,23 @@
+//! What every Freshet service shares around its own work: settings, logs, metrics, problems, health, and a clean end.
+
+mod access;
+mod compression;
+mod extract;
+mod health;
+mod layers;
+mod openapi;
+mod problem;
+mod request_id;
+mod run;
+mod settings;
+mod telemetry;
+
+pub use extract::{ApiPath, ApiQuery};
+pub use health::Health;
+pub use layers::public_layers;
+pub use openapi::{document, with_docs};
+pub use problem::{FieldError, PROBLEM_JSON, Problem};
+pub use request_id::current_request_id;
+pub use run::{Background, Bound, Endpoints, serve};
+pub use settings::{LogFormat, ServeSettings};
+pub use telemetry::init_telemetry;
