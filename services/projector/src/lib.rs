@@ -1,0 +1,18 @@
+//! The projector: events in, Redis out.
+//!
+//! Architecture invariant: it serves no traffic and writes nothing but entries that Redis holds already. A message is
+//! acked only after Redis has answered for it, so it may be applied twice, which changes nothing, but never lost.
+
+mod batch;
+pub mod config;
+mod consumer;
+mod dead_letters;
+mod error;
+mod measures;
+mod projector;
+mod run;
+
+pub use consumer::{ACK_WAIT, connect};
+pub use error::ProjectError;
+pub use projector::Projector;
+pub use run::{health, run, work};

@@ -1,0 +1,8 @@
+//! The projector on real servers.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod dead_letters;
+mod outages;
+mod process;
+mod projection;
+mod stage;
