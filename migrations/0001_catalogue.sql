@@ -1,5 +1,35 @@
 -- The catalogue: products, the outbox of their events, and the epoch of this database.
 
+-- What is searched as words: Postgres' parser would keep `lamps/desk` as one file name and `-000001` as a signed number,
+-- and take `<...>` for a tag. Documents and queries both go through this.
+create function search_words(words text) returns text
+language sql immutable strict parallel safe
+return translate(words, '/-+<>@&', '       ');
+
+-- The query for words as people type them: every word, as it stands or by its English stem, the last one also as the
+-- beginning of a longer word. Words that English text search ignores ("the") are ignored; if nothing is left the query
+-- is null, which finds nothing. Each word is parsed as text or quoted, so no input is an operator.
+create function search_query(words text) returns tsquery
+language sql immutable strict parallel safe
+return (
+    select string_agg('(' || word_query::text || ')', ' & ')::tsquery
+    from (
+        select word, place = count(*) over () as is_last
+        from regexp_split_to_table(btrim(search_words(words)), '\s+') with ordinality as split (word, place)
+    ) as words
+    cross join lateral (
+        select plainto_tsquery('simple', word) || plainto_tsquery('english', word)
+        -- One letter begins too many words to be a useful search.
+        where not is_last or length(word) = 1
+        union all
+        select plainto_tsquery('english', word)
+            || to_tsquery('simple', '''' || replace(replace(word, '\', '\\'), '''', '''''') || ''':*')
+        where is_last and length(word) > 1
+    ) as parsed (word_query)
+    -- Asked of a document and not of a query, which would say so in a notice.
+    where length(to_tsvector('english', word)) > 0
+);
+
 create table products (
     id          bigint generated always as identity primary key,
     sku         text collate "C" not null,
@@ -19,10 +49,10 @@ create table products (
     deleted_at  timestamptz,
     -- Word order does not matter to the weights: name and sku first, then brand and category, then prose.
     search      tsvector not null generated always as (
-        setweight(to_tsvector('simple', name || ' ' || sku), 'A')
-        || setweight(to_tsvector('simple', coalesce(brand, '') || ' ' || coalesce(category, '')), 'B')
-        || setweight(to_tsvector('english', coalesce(description, '')), 'C')
-        || setweight(to_tsvector('english', name), 'D')
+        setweight(to_tsvector('simple', search_words(name || ' ' || sku)), 'A')
+        || setweight(to_tsvector('simple', search_words(coalesce(brand, '') || ' ' || coalesce(category, ''))), 'B')
+        || setweight(to_tsvector('english', search_words(coalesce(description, ''))), 'C')
+        || setweight(to_tsvector('english', search_words(name)), 'D')
     ) stored
 );
 

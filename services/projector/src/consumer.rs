@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{self, Message};
-use async_nats::{Client, ConnectOptions, ServerAddr};
 use events::{PRODUCT_SUBJECTS, STREAM};
 use futures_util::StreamExt;
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ pub(crate) const CONSUMER: &str = "projector";
 
 /// How long the server waits for an answer to a message before it gives it to another projector. Longer than any
 /// pause of a living one, which asks for more time while Redis is away.
-pub const ACK_WAIT: Duration = Duration::from_secs(30);
+pub const ACK_WAIT: Duration = Duration::from_secs(5);
 
 /// Messages in hand at a time: enough to make a round trip to Redis cheap, little to repeat after a crash.
 const BATCH_MAX: usize = 500;
@@ -35,27 +35,6 @@ const SILENCE_MAX: Duration = Duration::from_millis(1500);
 
 /// Longest wait for an answer of JetStream's API: a request lost in a restart is soon made again.
 const API_TIMEOUT: Duration = Duration::from_secs(2);
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const RECONNECT_DELAY: Duration = Duration::from_millis(250);
-
-/// A connection whose server does not answer pings this far apart is given up.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Connects in the background, for ever: a projector may be started before NATS.
-///
-/// # Errors
-/// The address cannot be used at all.
-pub async fn connect(server: &ServerAddr) -> Result<Client, async_nats::ConnectError> {
-    ConnectOptions::new()
-        .name("freshet-projector")
-        .retry_on_initial_connect()
-        .connection_timeout(CONNECT_TIMEOUT)
-        .ping_interval(PING_INTERVAL)
-        .reconnect_delay_callback(|_| RECONNECT_DELAY)
-        .connect(server.clone())
-        .await
-}
 
 pub(crate) struct Consumer {
     pub(crate) jetstream: jetstream::Context,

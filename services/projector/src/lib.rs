@@ -12,7 +12,7 @@ mod measures;
 mod projector;
 mod run;
 
-pub use consumer::{ACK_WAIT, connect};
+pub use consumer::ACK_WAIT;
 pub use error::ProjectError;
 pub use projector::Projector;
 pub use run::{health, run, work};

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bootstrap::{Background, Endpoints, Health};
-use cache::Cache;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::consumer::{ACK_WAIT, connect};
+use crate::consumer::ACK_WAIT;
 use crate::error::{ProjectError, one_line};
 use crate::measures;
 use crate::projector::Projector;
@@ -32,8 +31,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     bootstrap::init_telemetry("freshet-projector", &settings.serve)?;
     measures::describe();
-    let nats = connect(&settings.nats_url).await.context("the NATS address cannot be used")?;
-    let cache = Cache::new(&settings.redis_url, settings.product_ttl()).context("the Redis URL cannot be used")?;
+    let nats = settings.nats.connect("freshet-projector").await?;
+    let cache = settings.cache.open().context("the Redis URL cannot be used")?;
     let health = health();
     let mut background = Background::default();
     let projector = Projector::new(nats, cache, ACK_WAIT);

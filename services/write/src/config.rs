@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use async_nats::ServerAddr;
-use bootstrap::ServeSettings;
+use bootstrap::{NatsSettings, ServeSettings};
 use clap::{Parser, ValueEnum};
 use sqlx::postgres::PgConnectOptions;
 
@@ -28,6 +27,7 @@ pub struct Settings {
         env = "FRESHET_DATABASE_URL",
         default_value = "postgres://freshet@127.0.0.1:5432/freshet",
         value_name = "URL",
+        value_parser = postgres_url,
         hide_env_values = true
     )]
     pub database_url: PgConnectOptions,
@@ -42,16 +42,8 @@ pub struct Settings {
     )]
     pub database_connections_max: u32,
 
-    /// The NATS servers that hold the stream
-    #[arg(
-        long,
-        env = "FRESHET_NATS_URL",
-        default_value = "nats://127.0.0.1:4222",
-        value_name = "URL,...",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    pub nats_url: Vec<ServerAddr>,
+    #[command(flatten)]
+    pub nats: NatsSettings,
 
     #[command(flatten)]
     pub serve: ServeSettings,
@@ -68,6 +60,14 @@ pub enum Command {
     Openapi,
 }
 
+/// Refuses at start what sqlx would only fail to connect to.
+fn postgres_url(url: &str) -> Result<PgConnectOptions, String> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err("must be a postgres:// URL".to_owned());
+    }
+    url.parse().map_err(|error: sqlx::Error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_command_takes_the_settings_on_either_side() {
-        for arguments in [["--database-url", "postgres://db/x", "migrate"], ["migrate", "--database-url", "postgres://db/x"]]
+        for arguments in
+            [["--database-url", "postgres://db/x", "migrate"], ["migrate", "--database-url", "postgres://db/x"]]
         {
             let settings = Settings::parse_from(["freshet-write"].into_iter().chain(arguments));
             assert_eq!((settings.command, settings.database_url.get_host()), (Command::Migrate, "db"));

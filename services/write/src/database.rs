@@ -35,10 +35,7 @@ const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// A pool that connects when it is first used, so that the service starts while Postgres is away.
 pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
     let options = database.clone().application_name("freshet-write").options(SESSION_LIMITS);
-    PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(ACQUIRE_WAIT_MAX)
-        .connect_lazy_with(options)
+    PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_WAIT_MAX).connect_lazy_with(options)
 }
 
 /// Applies the migrations that the database lacks; several at once wait for each other.

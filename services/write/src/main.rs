@@ -1,2 +1,44 @@
-//! Entry point.
-fn main() {}
+//! The process `freshet-write`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bootstrap::{Background, Endpoints, Health, init_telemetry, public_layers};
+use clap::Parser;
+use freshet_write::app::App;
+use freshet_write::config::{Command, Settings};
+use freshet_write::relay::Relay;
+use freshet_write::{counts, database, http};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let settings = Settings::parse();
+    match settings.command {
+        Command::Serve => serve(&settings).await,
+        Command::Migrate => database::migrate(&settings.database_url).await,
+        Command::Openapi => {
+            println!("{:#}", http::document());
+            Ok(())
+        }
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<()> {
+    init_telemetry("freshet-write", &settings.serve)?;
+    counts::describe();
+    let health = Health::new(&[database::CHECK]);
+    let app = App::new(database::pool(&settings.database_url, settings.database_connections_max));
+    let mut background = Background::default();
+    background.spawn("database watch", database::watch(app.pool.clone(), health.clone(), background.stop()));
+    let relay = Relay {
+        database: settings.database_url.clone(),
+        nats: settings.nats.connect("freshet-write").await?,
+        committed: Arc::clone(&app.committed),
+    };
+    background.spawn("relay", relay.run(background.stop()));
+    let endpoints = Endpoints {
+        public: Some((settings.listen, public_layers(http::router(app), &settings.serve, &health))),
+        ops_listen: settings.ops_listen,
+    };
+    bootstrap::serve(&settings.serve, endpoints, health, background).await
+}

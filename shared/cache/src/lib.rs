@@ -4,7 +4,9 @@
 //! it decides by that; time to live only bounds memory.
 
 mod entry;
+mod settings;
 mod store;
 
 pub use entry::{Content, CorruptEntry, Entry};
+pub use settings::CacheSettings;
 pub use store::{Cache, CacheError};

@@ -2,8 +2,9 @@
 -- Equal in all three renews nothing, so a repeated event cannot keep an entry alive.
 -- KEYS[1] key; ARGV[1] value; ARGV[2] time to live in ms; ARGV[3] '1' to write only where an entry is held.
 -- Returns 1 if the value was written, else 0.
-local held = redis.call('GETRANGE', KEYS[1], 0, 23)
-if #held == 24 then
+-- A key of another type is none of ours: it counts as not held, and a fill replaces it.
+local held = redis.pcall('GETRANGE', KEYS[1], 0, 23)
+if type(held) == 'string' and #held == 24 then
   local epoch, version, position = struct.unpack('>I8I8I8', held)
   local new_epoch, new_version, new_position = struct.unpack('>I8I8I8', ARGV[1])
   if epoch > new_epoch then return 0 end

@@ -109,21 +109,30 @@ impl Log {
         if !self.has_begun || entry.epoch != self.epoch {
             return Err(Rejection::OtherEpoch);
         }
-        self.admit_position(id, entry)
+        self.admit_version(id, entry.version)?;
+        self.admit_position(entry.read_at)
     }
 
     /// Whether a row just read from a database may be served.
     ///
-    /// A row of a higher epoch tells of that epoch before the log does. While no log is there to vouch for anything,
-    /// only what this node has answered bounds what it may answer next.
+    /// While no log is there to vouch for anything, only what this node has answered bounds what it may answer next.
     pub fn admit_row(&mut self, id: ProductId, row: Provenance) -> Result<(), Rejection> {
-        if row.epoch < self.epoch {
+        self.admit_page(row.epoch, row.read_at)?;
+        self.admit_version(id, row.version)
+    }
+
+    /// Whether what a query just read from a database may be served, before any product in it is looked at: "nothing
+    /// found" must be as fresh as what is found.
+    ///
+    /// An answer of a higher epoch tells of that epoch before the log does.
+    pub fn admit_page(&mut self, epoch: Epoch, read_at: Position) -> Result<(), Rejection> {
+        if epoch < self.epoch {
             return Err(Rejection::OtherEpoch);
         }
-        if row.epoch > self.epoch {
-            self.begin_epoch(row.epoch);
+        if epoch > self.epoch {
+            self.begin_epoch(epoch);
         }
-        if self.has_begun { self.admit_position(id, row) } else { self.admit_version(id, row.version) }
+        if self.has_begun { self.admit_position(read_at) } else { Ok(()) }
     }
 
     /// Takes note that this node has answered with an admitted entry, so that it never answers with an older one.
@@ -159,10 +168,9 @@ impl Log {
         self.remembered.len()
     }
 
-    fn admit_position(&self, id: ProductId, entry: Provenance) -> Result<(), Rejection> {
-        self.admit_version(id, entry.version)?;
+    fn admit_position(&self, read_at: Position) -> Result<(), Rejection> {
         // Strictly: an event at this very position need not be in the entry's snapshot.
-        if entry.read_at > self.start { Ok(()) } else { Err(Rejection::BeforeStart) }
+        if read_at > self.start { Ok(()) } else { Err(Rejection::BeforeStart) }
     }
 
     fn admit_version(&self, id: ProductId, version: Version) -> Result<(), Rejection> {
@@ -319,6 +327,16 @@ mod tests {
         assert_eq!(log.admit_row(id(1), entry(6, 8, 20)), Ok(()));
         assert_eq!(log.admit_cached(id(1), entry(6, 8, 20)), Err(Rejection::OtherEpoch));
         assert_eq!(log.admit_row(id(1), entry(5, 9, 200)), Err(Rejection::OtherEpoch));
+    }
+
+    #[test]
+    fn a_page_that_found_nothing_is_bound_by_epoch_and_start() {
+        let (mut log, _) = begun();
+        assert_eq!(log.admit_page(Epoch(4), Position(200)), Err(Rejection::OtherEpoch));
+        assert_eq!(log.admit_page(Epoch(5), Position(100)), Err(Rejection::BeforeStart));
+        assert_eq!(log.admit_page(Epoch(5), Position(101)), Ok(()));
+        assert_eq!(log.admit_page(Epoch(6), Position(1)), Ok(()));
+        assert_eq!(log.epoch(), Epoch(6));
     }
 
     #[test]

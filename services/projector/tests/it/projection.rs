@@ -139,7 +139,7 @@ async fn heartbeats_are_not_delivered() {
 #[tokio::test]
 async fn a_projector_waits_for_the_stream_to_be_made() {
     let (nats, redis) = (nats(), redis());
-    let client = freshet_projector::connect(&nats.url().parse().unwrap()).await.unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
     let cache = cache::Cache::new(redis.url(), std::time::Duration::from_hours(1)).unwrap();
     let mut projector = freshet_projector::Projector::new(client, cache, freshet_projector::ACK_WAIT);
     testkit::holds(async || {

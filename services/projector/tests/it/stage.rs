@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, consumer};
 use cache::{Cache, Content, Entry};
 use catalog::{Product, ProductId};
 use events::{Epoch, Position, STREAM};
-use freshet_projector::{Projector, connect};
+use freshet_projector::Projector;
 use testkit::{NatsServer, Publisher, RedisServer, eventually, nats, redis};
 
 pub(crate) const EPOCH: Epoch = Epoch(1_700_000_000_000);
@@ -36,7 +36,7 @@ impl Stage {
     }
 
     pub(crate) async fn projector_with(&self, ack_wait: Duration) -> Projector {
-        let nats = connect(&self.nats.url().parse().unwrap()).await.unwrap();
+        let nats = async_nats::connect(self.nats.url()).await.unwrap();
         Projector::new(nats, Cache::new(self.redis.url(), TTL).unwrap(), ack_wait)
     }
 

@@ -15,8 +15,8 @@ use sqlx::{PgConnection, Postgres};
 use time::OffsetDateTime;
 
 use crate::app::App;
+use crate::counts;
 use crate::error::WriteError;
-use crate::metrics;
 use crate::store::{self, outbox, products};
 
 pub(crate) use create::create;
@@ -63,7 +63,7 @@ impl<'a> Transaction<'a> {
 
         self.app.committed.notify_one();
         for change in changes {
-            metrics::count_change(change.kind());
+            counts::change(change.kind());
         }
         Ok(())
     }

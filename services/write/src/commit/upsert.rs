@@ -37,13 +37,11 @@ pub(crate) async fn upsert(app: &App, products: &[NewProduct]) -> BatchResult {
     while let Some(run) = waiting.pop() {
         match try_run(app, run).await {
             Ok(stored) => done.extend(stored.into_iter().map(Ok)),
-            Err(error) if is_of_the_data(&error) => match run {
-                [_] => done.push(Err(error)),
-                _ => {
-                    let (first, second) = run.split_at(run.len() / 2);
-                    waiting.extend([second, first]);
-                }
-            },
+            Err(error) if is_of_the_data(&error) && run.len() == 1 => done.push(Err(error)),
+            Err(error) if is_of_the_data(&error) => {
+                let (first, second) = run.split_at(run.len() / 2);
+                waiting.extend([second, first]);
+            }
             Err(error) => return BatchResult { done, failure: Some(error) },
         }
     }

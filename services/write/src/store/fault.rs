@@ -2,7 +2,7 @@
 
 /// The kinds of errors that are answered differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Postgres is away, starting, stopping, read-only or overloaded: a retry later helps.
     Away,
     /// Another transaction was in the way: a retry at once helps.
@@ -14,7 +14,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub fn of(error: &sqlx::Error) -> Self {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Adds one event for each change, in their order.
-pub async fn insert(connection: &mut PgConnection, changes: &[Change], now: OffsetDateTime) -> sqlx::Result<()> {
+pub(crate) async fn insert(connection: &mut PgConnection, changes: &[Change], now: OffsetDateTime) -> sqlx::Result<()> {
     let event_ids: Vec<Uuid> = changes.iter().map(|_| Uuid::new_v4()).collect();
     let product_ids: Vec<i64> = changes.iter().map(|change| change.id.get()).collect();
     let kinds: Vec<&str> = changes.iter().map(|change| change.kind().word()).collect();

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 /// Locks a product that is not deleted.
-pub async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::Result<Option<Product>> {
+pub(crate) async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::Result<Option<Product>> {
     let row = sqlx::query_as!(
         ProductRow,
         "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
@@ -22,7 +22,7 @@ pub async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::Result<
 }
 
 /// Locks those of the products with these skus that exist, in the order of their ids.
-pub async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Product>> {
+pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Product>> {
     let rows = sqlx::query_as!(
         ProductRow,
         "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
@@ -40,7 +40,7 @@ pub async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::
 }
 
 /// Takes ids that no product ever had, in rising order.
-pub async fn reserve_ids(connection: &mut PgConnection, count: usize) -> sqlx::Result<Vec<ProductId>> {
+pub(crate) async fn reserve_ids(connection: &mut PgConnection, count: usize) -> sqlx::Result<Vec<ProductId>> {
     let count = i64::try_from(count).expect("a batch is small");
     let ids = sqlx::query_scalar!(
         r#"select nextval(pg_get_serial_sequence('products', 'id')) as "id!"
@@ -53,7 +53,7 @@ pub async fn reserve_ids(connection: &mut PgConnection, count: usize) -> sqlx::R
 }
 
 /// Inserts new products in the order of their skus, so that two writers of the same skus cannot deadlock.
-pub async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
+pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
     let columns = Columns::of(products);
     let times: Vec<OffsetDateTime> = products.iter().map(|product| product.created_at).collect();
     let inserted = sqlx::query!(
@@ -86,7 +86,7 @@ pub async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sql
 }
 
 /// Brings locked products to their next version.
-pub async fn update(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
+pub(crate) async fn update(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
     let columns = Columns::of(products);
     let times: Vec<OffsetDateTime> = products.iter().map(|product| product.updated_at).collect();
     let updated = sqlx::query!(
@@ -119,7 +119,7 @@ pub async fn update(connection: &mut PgConnection, products: &[&Product]) -> sql
 }
 
 /// Turns a locked product into a tombstone at `version`.
-pub async fn bury(
+pub(crate) async fn bury(
     connection: &mut PgConnection,
     id: ProductId,
     version: Version,
@@ -127,9 +127,9 @@ pub async fn bury(
 ) -> sqlx::Result<()> {
     let buried = sqlx::query!(
         "update products
-         set version = $2, updated_at = $3, deleted_at = $3
+         set version = $2::bigint, updated_at = $3, deleted_at = $3
          where id = $1
-           and version = $2 - 1
+           and version = $2::bigint - 1
            and deleted_at is null",
         id.get(),
         version.get(),

@@ -21,11 +21,11 @@ pub fn describe() {
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
 }
 
-pub(crate) fn count_change(kind: ChangeKind) {
+pub(crate) fn change(kind: ChangeKind) {
     metrics::counter!(CHANGES, "kind" => kind.word()).increment(1);
 }
 
-pub(crate) fn count_line(result: LineResult) {
+pub(crate) fn line(result: LineResult) {
     let word = match result {
         LineResult::Created => "created",
         LineResult::Kept => "kept",

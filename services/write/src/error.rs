@@ -1,0 +1,109 @@
+//! Every way a write can fail, and the only place where that becomes HTTP.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bootstrap::{FieldError, Problem};
+use catalog::{FieldFault, ProductId, Refusal};
+
+use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
+use crate::store::fault::Fault;
+
+/// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The index that judges races for a sku.
+const SKU_INDEX: &str = "products_sku";
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the body broke off before its end")]
+    BrokenBody,
+    #[error("a body may have at most {BODY_BYTES_MAX} bytes")]
+    BodyTooLarge,
+    #[error("a line may have at most {LINE_BYTES_MAX} bytes")]
+    LineTooLong,
+    #[error("nothing was sent for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// `header` tells the client which media types are taken: `Accept-Patch` (RFC 5789) or `Accept-Post`.
+    #[error("the body must be one of {accepted}, named in Content-Type")]
+    MediaType { header: HeaderName, accepted: &'static str },
+    #[error("there is no product {0}")]
+    NotFound(ProductId),
+    #[error("another product has this sku")]
+    DuplicateSku,
+    /// What it means depends on the cause, which is logged, not sent.
+    #[error("the change could not be stored")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        let constraint = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
+        if constraint == Some(SKU_INDEX) { Self::DuplicateSku } else { Self::Database(error) }
+    }
+}
+
+impl From<FieldFault> for WriteError {
+    fn from(fault: FieldFault) -> Self {
+        Self::Refused(Refusal::Invalid(vec![fault]))
+    }
+}
+
+impl WriteError {
+    /// The answer that the client gets.
+    pub(crate) fn problem(&self) -> Problem {
+        let of = |status| Problem::new(status, self.to_string());
+        match self {
+            Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody => of(StatusCode::BAD_REQUEST),
+            Self::Refused(Refusal::Invalid(faults)) => of(StatusCode::UNPROCESSABLE_ENTITY)
+                .of_kind("/problems/invalid-field", "Invalid field")
+                .with_errors(faults.iter().cloned().map(field_error)),
+            Self::BodyTooLarge | Self::LineTooLong => of(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Silent(_) => of(StatusCode::REQUEST_TIMEOUT),
+            Self::MediaType { .. } => of(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::NotFound(_) => of(StatusCode::NOT_FOUND),
+            Self::DuplicateSku => of(StatusCode::CONFLICT)
+                .of_kind("/problems/duplicate-sku", "Duplicate sku")
+                .with_errors([FieldError::new("sku", self.to_string())]),
+            Self::Database(error) => match Fault::of(error) {
+                Fault::Away | Fault::Conflict => {
+                    let detail = "the database is away or busy; the change may or may not have been stored";
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
+                }
+                Fault::Data | Fault::Ours => {
+                    let detail = "the service failed; the request id is in its log";
+                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+                }
+            },
+        }
+    }
+
+    /// Tells operators what clients are not told.
+    pub(crate) fn log(&self) {
+        if let Self::Database(cause) = self {
+            match Fault::of(cause) {
+                Fault::Away | Fault::Conflict => tracing::warn!(%cause, "database_away"),
+                Fault::Data | Fault::Ours => tracing::error!(%cause, "write_failed"),
+            }
+        }
+    }
+}
+
+impl IntoResponse for WriteError {
+    fn into_response(self) -> Response {
+        self.log();
+        let mut answer = self.problem().into_response();
+        if let Self::MediaType { header, accepted } = self {
+            answer.headers_mut().insert(header, HeaderValue::from_static(accepted));
+        }
+        answer
+    }
+}
+
+fn field_error(fault: FieldFault) -> FieldError {
+    FieldError { pointer: fault.pointer, detail: fault.detail }
+}

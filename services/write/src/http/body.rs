@@ -1,0 +1,76 @@
+//! What a client may send, read strictly: its media type, its size, and every field.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
+use catalog::{NewProduct, ProductPatch};
+
+use crate::app::App;
+use crate::error::WriteError;
+
+/// The largest product is below 50 KiB as JSON in UTF-8, so this leaves room for its white space and escapes.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A line of an import holds one product, as a body does.
+pub(crate) const LINE_BYTES_MAX: usize = BODY_BYTES_MAX;
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
+/// What can be posted to the products.
+pub(super) enum Submission {
+    One(NewProduct),
+    /// Lines that are read while they arrive.
+    Many(Body),
+}
+
+impl FromRequest<App> for Submission {
+    type Rejection = WriteError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
+        let media_type = media_type(&request);
+        if media_type.eq_ignore_ascii_case(NDJSON) {
+            return Ok(Self::Many(request.into_body()));
+        }
+        if media_type.eq_ignore_ascii_case(JSON) {
+            return Ok(Self::One(NewProduct::parse(&whole_body(request, app).await?)?));
+        }
+        Err(WriteError::MediaType {
+            header: HeaderName::from_static("accept-post"),
+            accepted: "application/json, application/x-ndjson",
+        })
+    }
+}
+
+/// A JSON merge patch (RFC 7396).
+pub(super) struct MergePatch(pub(super) ProductPatch);
+
+impl FromRequest<App> for MergePatch {
+    type Rejection = WriteError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
+        let media_type = media_type(&request);
+        if [MERGE_PATCH, JSON].iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted)) {
+            return Ok(Self(ProductPatch::parse(&whole_body(request, app).await?)?));
+        }
+        Err(WriteError::MediaType {
+            header: HeaderName::from_static("accept-patch"),
+            accepted: "application/merge-patch+json, application/json",
+        })
+    }
+}
+
+/// The media type without its parameters; empty if the client names none.
+fn media_type(request: &Request) -> &str {
+    let named = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    named.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
+}
+
+async fn whole_body(request: Request, app: &App) -> Result<Bytes, WriteError> {
+    Bytes::from_request(request, app).await.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => WriteError::BodyTooLarge,
+        _ => WriteError::BrokenBody,
+    })
+}

@@ -1,0 +1,36 @@
+//! `DELETE /products/{id}`: takes a product out of the catalogue.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use bootstrap::{ApiPath, Problem};
+use catalog::ProductId;
+
+use super::openapi::ServerProblems;
+use crate::app::App;
+use crate::commit;
+use crate::error::WriteError;
+
+/// Deletes a product
+///
+/// Its id never returns; its sku is free for a new product.
+#[utoipa::path(
+    delete,
+    path = "/products/{id}",
+    tag = "products",
+    params(("id" = ProductId, Path, description = "The product's id")),
+    responses(
+        (status = 204, description = "The product is deleted"),
+        (status = 400, description = "The id is none", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such product", body = Problem,
+            content_type = "application/problem+json"),
+        ServerProblems,
+    ),
+)]
+pub(super) async fn delete_product(
+    State(app): State<App>,
+    ApiPath(id): ApiPath<ProductId>,
+) -> Result<impl IntoResponse, WriteError> {
+    commit::delete(&app, id).await?;
+    Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]))
+}

@@ -1,0 +1,45 @@
+//! The API: one file for each endpoint.
+
+pub(crate) mod body;
+mod create;
+mod delete;
+mod import;
+mod lines;
+mod openapi;
+mod patch;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use catalog::Product;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub use openapi::document;
+
+/// Every route of the public port, with its document and the page that renders it.
+pub fn router(app: App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    bootstrap::with_docs(router.with_state(app), &document())
+}
+
+fn routes() -> OpenApiRouter<App> {
+    openapi::described()
+        .routes(routes!(create::post_products))
+        .routes(routes!(patch::patch_product, delete::delete_product))
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+}
+
+/// A product as it is now, which no cache may keep: it is the answer to a write.
+fn answer(product: &Product) -> Response {
+    let etag = HeaderValue::try_from(format!("\"{}\"", product.version)).expect("a version is digits");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::ETAG, etag),
+    ];
+    (headers, product.to_json()).into_response()
+}

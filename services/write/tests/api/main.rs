@@ -1,0 +1,12 @@
+//! The API of the write service on a real database: what clients get, and what is stored for them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commit;
+mod create;
+mod database;
+mod delete;
+mod import;
+mod patch;
+mod refuse;
+mod shop;
+mod socket;

@@ -1,0 +1,166 @@
+//! A write service in this process, and what a client and an onlooker of its database see.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
+use bootstrap::{Health, ServeSettings, public_layers};
+use catalog::{Product, ProductRow};
+use clap::Parser;
+use events::Change;
+use freshet_write::app::App;
+use freshet_write::config::Settings;
+use freshet_write::http;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use sqlx::PgPool;
+use tower::ServiceExt;
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+pub(crate) struct Shop {
+    pub(crate) app: App,
+    pub(crate) router: Router,
+}
+
+/// An outbox row.
+pub(crate) struct Event {
+    pub(crate) kind: String,
+    pub(crate) data: String,
+    pub(crate) change: Change,
+}
+
+impl Shop {
+    pub(crate) fn new(db: PgPool) -> Self {
+        let app = App::new(db);
+        let router = public_layers(http::router(app.clone()), &settings(), &Health::new(&[]));
+        Self { app, router }
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !media_type.is_empty() {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        Answer::read(self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, json: &str) -> Answer {
+        self.send(Method::POST, "/products", JSON, json.to_owned()).await
+    }
+
+    pub(crate) async fn patch(&self, id: i64, json: &str) -> Answer {
+        self.send(Method::PATCH, &format!("/products/{id}"), MERGE_PATCH, json.to_owned()).await
+    }
+
+    pub(crate) async fn delete(&self, id: i64) -> Answer {
+        self.send(Method::DELETE, &format!("/products/{id}"), "", Body::empty()).await
+    }
+
+    /// Creates a lamp and returns its id.
+    pub(crate) async fn lamp(&self) -> i64 {
+        let json = r#"{"sku":"LAMP-1","name":"Lamp","brand":"Lumo","price":"19.99","stock":4}"#;
+        self.post(json).await.json()["id"].as_i64().unwrap()
+    }
+
+    /// Begins an import; its answer can be read while `body` is still being made.
+    pub(crate) async fn import(&self, body: Body) -> Response {
+        let request = Request::post("/products").header(header::CONTENT_TYPE, NDJSON).body(body).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], NDJSON);
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        answer
+    }
+
+    /// Imports everything, and returns the results.
+    pub(crate) async fn import_all(&self, lines: impl Into<Body>) -> Vec<Value> {
+        let answer = Answer::read(self.import(lines.into()).await).await;
+        results(&answer.body)
+    }
+
+    /// The product as a later query finds it; `None` if it is deleted.
+    pub(crate) async fn stored(&self, id: i64) -> Option<Product> {
+        let row: Option<ProductRow> = sqlx::query_as(
+            "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                    created_at, updated_at
+             from products
+             where id = $1
+               and deleted_at is null",
+        )
+        .bind(id)
+        .fetch_optional(&self.app.pool)
+        .await
+        .unwrap();
+        row.map(|row| row.try_into().unwrap())
+    }
+
+    pub(crate) async fn count_products(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from products where deleted_at is null")
+            .fetch_one(&self.app.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Everything that the relay would publish, in order.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as("select product_id, kind, data from outbox order by id")
+            .fetch_all(&self.app.pool)
+            .await
+            .unwrap();
+        rows.into_iter()
+            .map(|(product_id, kind, data)| {
+                let change: Change = serde_json::from_str(&data).unwrap();
+                assert_eq!((change.id.get(), change.kind().word()), (product_id, kind.as_str()));
+                Event { kind, data, change }
+            })
+            .collect()
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    async fn read(answer: Response) -> Self {
+        let (parts, body) = answer.into_parts();
+        Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The pointers of the fields at fault, of an answer that is a whole problem.
+    pub(crate) fn pointers(&self) -> Vec<String> {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        let problem: bootstrap::Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status(), self.status);
+        assert_eq!(self.json()["request_id"], self.header("x-request-id"));
+        problem.errors().iter().map(|error| error.pointer.clone()).collect()
+    }
+}
+
+pub(crate) fn settings() -> ServeSettings {
+    Settings::parse_from(["freshet-write"]).serve
+}
+
+pub(crate) fn results(ndjson: &[u8]) -> Vec<Value> {
+    ndjson
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| {
+            assert!(line.ends_with(b"\n"));
+            serde_json::from_slice(line).unwrap()
+        })
+        .collect()
+}
