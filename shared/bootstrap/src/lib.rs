@@ -7,6 +7,7 @@ mod health;
 mod layers;
 mod nats;
 mod openapi;
+mod preface;
 mod problem;
 mod request_id;
 mod run;

@@ -16,11 +16,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Health, ops_router};
+use crate::preface::Speaking;
 use crate::settings::ServeSettings;
 use crate::telemetry::install_metrics;
 
 /// How often the exporter folds recorded samples; without it they pile up until a scrape.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How soon an HTTP/2 peer that vanished is looked for; it must answer within hyper's 20 s.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// What a service listens on.
 pub struct Endpoints {
@@ -172,9 +176,11 @@ struct Running {
 impl Running {
     fn start(listener: TcpListener, router: Router, settings: &ServeSettings) -> Self {
         let handle = Handle::new();
-        let mut server = Server::from_listener(listener).handle(handle.clone()).http1_only();
+        let speaking = Speaking { timeout: settings.header_timeout() };
+        let mut server = Server::from_listener(listener).acceptor(speaking).handle(handle.clone());
         // Without a timer hyper has no header timeout, and a half-sent request holds its connection for ever.
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(settings.header_timeout());
+        server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(HTTP2_PING_INTERVAL));
         Self { handle, server: tokio::spawn(server.serve(router.into_make_service())) }
     }
 }

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::fields::{integer, price, text};
+use crate::price::Amount;
 use crate::{
     Brand, Category, Currency, Description, FieldFault, Fields, ImageUrl, Name, Price, Product, ProductId, Refusal,
     Sku, Stock, Version,
@@ -21,7 +22,8 @@ pub struct NewProduct {
     pub brand: Option<Brand>,
     pub category: Option<Category>,
     pub image_url: Option<ImageUrl>,
-    /// A decimal amount as string, or as number, which is read from its text; no more decimals than the currency has.
+    /// With no more decimals than the currency has.
+    #[schema(value_type = Amount)]
     pub price: Price,
     /// ISO 4217; USD if absent.
     #[schema(required = false)]
@@ -85,7 +87,7 @@ impl NewProduct {
 /// A JSON merge patch of a product: what is absent stays, `null` clears a field that may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ToSchema)]
 pub struct ProductPatch {
-    #[schema(value_type = Option<Name>)]
+    #[schema(value_type = Name, required = false)]
     pub name: Option<Name>,
     #[schema(value_type = Option<Description>)]
     pub description: Option<Option<Description>>,
@@ -95,13 +97,13 @@ pub struct ProductPatch {
     pub category: Option<Option<Category>>,
     #[schema(value_type = Option<ImageUrl>)]
     pub image_url: Option<Option<ImageUrl>>,
-    /// A decimal amount as string, or as number, which is read from its text; no more decimals than the currency has.
-    #[schema(value_type = Option<Price>)]
+    /// With no more decimals than the currency has.
+    #[schema(value_type = Amount, required = false)]
     pub price: Option<Price>,
     /// To a currency with fewer decimals only together with a price that fits it.
-    #[schema(value_type = Option<Currency>)]
+    #[schema(value_type = Currency, required = false)]
     pub currency: Option<Currency>,
-    #[schema(value_type = Option<Stock>)]
+    #[schema(value_type = Stock, required = false)]
     pub stock: Option<Stock>,
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{documented, string};
+use crate::schema::{documented, string, string_or_number};
 
 /// The largest amount in minor units: 15 digits stay exact in every JSON reader (below 2^53).
 const MINOR_MAX: i64 = 999_999_999_999_999;
@@ -24,7 +24,15 @@ pub struct Price {
     scale: u8,
 }
 
-documented!(Price, string(16, r"^(0|[1-9][0-9]{0,10})(\.[0-9]{1,4})?$"));
+/// As Rust reads it, but for the limit in minor units, which depends on the currency.
+const PATTERN: &str = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$";
+
+documented!(Price, string(16, PATTERN));
+
+/// How a client may write a [`Price`]: as string, or as number, which is read from its text and never as a float.
+pub(crate) struct Amount;
+
+documented!(Amount, string_or_number(string(16, PATTERN)));
 
 /// A text or number that is no price here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

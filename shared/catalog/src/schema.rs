@@ -1,6 +1,6 @@
 //! How the words of the catalogue stand in an `OpenAPI` 3.1 document.
 
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 /// A string of 1 to `length_max` characters that matches `pattern` (ECMA 262).
 pub(crate) fn string(length_max: usize, pattern: &str) -> Object {
@@ -10,6 +10,13 @@ pub(crate) fn string(length_max: usize, pattern: &str) -> Object {
         .max_length(Some(length_max))
         .pattern(Some(pattern))
         .build()
+}
+
+/// The same string, or in its place a number that is not negative.
+pub(crate) fn string_or_number(mut string: Object) -> Object {
+    string.schema_type = SchemaType::from_iter([Type::String, Type::Number]);
+    string.minimum = Some(0.into());
+    string
 }
 
 /// An integer from `min` to `max`.

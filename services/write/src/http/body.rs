@@ -9,7 +9,7 @@ use catalog::{NewProduct, ProductPatch};
 use crate::app::App;
 use crate::error::WriteError;
 
-/// The largest product is below 50 KiB as JSON in UTF-8, so this leaves room for its white space and escapes.
+/// The largest product is below 50 KiB as JSON in UTF-8; only one written mostly as `\u` escapes would not fit.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A line of an import holds one product, as a body does.
