@@ -63,11 +63,12 @@ macro_rules! bounded {
 
             fn from_str(text: &str) -> Result<Self, OutOfRange> {
                 let fault = OutOfRange { min: $min, max: i64::from(<$repr>::MAX) };
-                // `i64::from_str` takes a leading `+`, which would give one product two addresses.
-                if text.starts_with('+') {
+                let number = text.parse::<i64>().map_err(|_| fault)?;
+                // `+7` and `007` would give one product several addresses.
+                if number.to_string() != text {
                     return Err(fault);
                 }
-                text.parse::<i64>().map_err(|_| fault)?.try_into()
+                number.try_into()
             }
         }
 
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn a_product_id_is_positive_and_written_in_one_way_only() {
         assert_eq!("42".parse::<ProductId>().map(ProductId::get), Ok(42));
-        for text in ["0", "-1", "+42", "", "4 2", "9223372036854775808", "1.0", "x"] {
+        for text in ["0", "-1", "+42", "042", "", "4 2", "9223372036854775808", "1.0", "x"] {
             assert!(text.parse::<ProductId>().is_err(), "{text}");
         }
     }

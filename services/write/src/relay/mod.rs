@@ -30,6 +30,8 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How long the relay of an old primary waits before it looks again.
 const DEPOSED_DELAY: Duration = Duration::from_secs(5);
+/// How long a service that stops lets the turn in hand finish. One that is cut off is looked up by the next leader.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// An answer of the stream takes milliseconds; after this the publish counts as failed and is looked up.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,8 +74,11 @@ impl Relay {
         metrics::gauge!("freshet_relay_is_leader").set(1.0);
         let mut wake_ups = self.nats.subscribe(events::WAKE_SUBJECT).await.ok();
         while !stop.is_cancelled() {
-            let turn = tokio::time::timeout(TURN_TIMEOUT, leader.turn()).await;
-            match turn.unwrap_or(Err(RelayError::TimedOut)) {
+            let turn = tokio::select! {
+                turn = tokio::time::timeout(TURN_TIMEOUT, leader.turn()) => turn.unwrap_or(Err(RelayError::TimedOut)),
+                () = stopped_for(STOP_PATIENCE, stop) => break,
+            };
+            match turn {
                 Ok(Turn { has_more: true, .. }) => {}
                 Ok(_) => self.await_work(&mut wake_ups, stop).await,
                 Err(error) => {
@@ -113,6 +118,11 @@ impl Relay {
             () = stop.cancelled() => {}
         }
     }
+}
+
+async fn stopped_for(patience: Duration, stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(patience).await;
 }
 
 async fn pause(delay: Duration, stop: &CancellationToken) {
