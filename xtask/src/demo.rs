@@ -1,0 +1,215 @@
+//! Demo products: made up, but the same on every machine, so that a page of the docs can name one.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// The leaves of the category tree; the last part of the path is the thing itself.
+const CATEGORIES: [&str; 61] = [
+    "lighting/lamps/desk-lamp",
+    "lighting/lamps/floor-lamp",
+    "lighting/lamps/table-lamp",
+    "lighting/lamps/bedside-lamp",
+    "lighting/ceiling/pendant",
+    "lighting/ceiling/spotlight",
+    "lighting/ceiling/light-panel",
+    "lighting/outdoor/lantern",
+    "lighting/outdoor/path-light",
+    "furniture/seating/chair",
+    "furniture/seating/stool",
+    "furniture/seating/bench",
+    "furniture/seating/armchair",
+    "furniture/tables/side-table",
+    "furniture/tables/dining-table",
+    "furniture/tables/folding-table",
+    "furniture/storage/shelf",
+    "furniture/storage/cabinet",
+    "furniture/storage/chest",
+    "kitchen/cookware/frying-pan",
+    "kitchen/cookware/cooking-pot",
+    "kitchen/cookware/wok",
+    "kitchen/tableware/plate",
+    "kitchen/tableware/bowl",
+    "kitchen/tableware/mug",
+    "kitchen/knives/paring-knife",
+    "kitchen/knives/bread-knife",
+    "kitchen/knives/carving-knife",
+    "garden/tools/spade",
+    "garden/tools/rake",
+    "garden/tools/pruner",
+    "garden/watering/watering-can",
+    "garden/watering/hose",
+    "garden/watering/sprinkler",
+    "garden/planters/flower-pot",
+    "garden/planters/trough",
+    "office/paper/notebook",
+    "office/paper/writing-pad",
+    "office/paper/planner",
+    "office/writing/fountain-pen",
+    "office/writing/pencil",
+    "office/writing/marker",
+    "office/desk/letter-tray",
+    "office/desk/organiser",
+    "outdoor/camping/tent",
+    "outdoor/camping/sleeping-mat",
+    "outdoor/camping/stove",
+    "outdoor/packs/daypack",
+    "outdoor/packs/duffel",
+    "outdoor/packs/pouch",
+    "textiles/bed/duvet",
+    "textiles/bed/pillow",
+    "textiles/bed/sheet",
+    "textiles/bath/towel",
+    "textiles/bath/bathrobe",
+    "textiles/window/curtain",
+    "textiles/window/blind",
+    "audio/speakers/bookshelf-speaker",
+    "audio/speakers/portable-speaker",
+    "audio/headphones/wired-headphones",
+    "audio/headphones/wireless-headphones",
+];
+
+const BRANDS: [&str; 40] = [
+    "Alder",
+    "Anselm",
+    "Arbour",
+    "Aske",
+    "Birk",
+    "Brae",
+    "Calder",
+    "Carrow",
+    "Cinder",
+    "Corvid",
+    "Dunmore",
+    "Eider",
+    "Elm & Ash",
+    "Fenwick",
+    "Fjell",
+    "Gannet",
+    "Glaze",
+    "Hearth",
+    "Holm",
+    "Inkwell",
+    "Juniper",
+    "Kestrel",
+    "Larch",
+    "Linden",
+    "Marram",
+    "Moor",
+    "Nettle",
+    "Oakley",
+    "Orrin",
+    "Petrel",
+    "Quarry",
+    "Rill",
+    "Rowan",
+    "Sable",
+    "Skerry",
+    "Tarn",
+    "Thistle",
+    "Umber",
+    "Wren",
+    "Yarrow",
+];
+
+const SERIES: [&str; 12] =
+    ["Aurora", "Borough", "Cove", "Delta", "Ember", "Fathom", "Grove", "Harbour", "Isle", "Jetty", "Keel", "Lantern"];
+
+const COLOURS: [&str; 10] = ["white", "black", "sand", "moss", "slate", "amber", "navy", "cream", "plum", "teal"];
+
+/// One line of the import.
+#[derive(Debug, Serialize)]
+struct DemoProduct {
+    sku: String,
+    name: String,
+    description: String,
+    brand: &'static str,
+    category: &'static str,
+    image_url: String,
+    price: String,
+    currency: &'static str,
+    stock: u64,
+}
+
+/// Writes `count` products as NDJSON. A larger count only adds lines.
+pub(crate) fn write(count: u32, mut to: impl Write) -> Result<()> {
+    for number in 1..=count {
+        serde_json::to_writer(&mut to, &product(number))?;
+        to.write_all(b"\n")?;
+    }
+    Ok(to.flush()?)
+}
+
+fn product(number: u32) -> DemoProduct {
+    let mut dice = Dice(u64::from(number));
+    let category = *dice.pick(&CATEGORIES);
+    let slug = category.rsplit('/').next().expect("rsplit gives at least one part");
+    let thing = slug.replace('-', " ");
+    let (brand, series, colour) = (*dice.pick(&BRANDS), dice.pick(&SERIES), dice.pick(&COLOURS));
+    let model = dice.below(900) + 100;
+    let cents = dice.below(300) * 100 + [0, 49, 50, 95, 99][usize::try_from(dice.below(5)).expect("below 5")] + 100;
+    // Every eighth is sold out, so that `in_stock` has something to filter.
+    let stock = if dice.below(8) == 0 { 0 } else { dice.below(400) + 1 };
+    DemoProduct {
+        sku: format!("DEMO-{number:06}"),
+        name: format!("{brand} {series} {thing} {model}, {colour}"),
+        description: format!(
+            "A {thing} in {colour} from the series {series} by {brand}, made to be used daily and repaired."
+        ),
+        brand,
+        category,
+        image_url: format!("/media/demo/{slug}-{colour}.webp"),
+        price: format!("{}.{:02}", cents / 100, cents % 100),
+        currency: "USD",
+        stock,
+    }
+}
+
+/// `SplitMix64` (Steele, Lea, Flood 2014): any seed gives a good sequence, also 1, 2, 3.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let bound = u64::try_from(from.len()).expect("a slice is shorter than 2^64");
+        &from[usize::try_from(self.below(bound)).expect("an index of a slice fits a usize")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn products_are_the_same_every_time() {
+        let product = serde_json::to_string(&product(1)).expect("a product is JSON");
+
+        assert_eq!(
+            product,
+            r#"{"sku":"DEMO-000001","name":"Yarrow Grove bread knife 661, amber","description":"A bread knife in amber from the series Grove by Yarrow, made to be used daily and repaired.","brand":"Yarrow","category":"kitchen/knives/bread-knife","image_url":"/media/demo/bread-knife-amber.webp","price":"249.00","currency":"USD","stock":121}"#
+        );
+    }
+
+    #[test]
+    fn every_category_and_brand_occurs_among_the_default_ten_thousand() {
+        let products: Vec<DemoProduct> = (1..=10_000).map(product).collect();
+        let categories: BTreeSet<&str> = products.iter().map(|product| product.category).collect();
+        let brands: BTreeSet<&str> = products.iter().map(|product| product.brand).collect();
+
+        assert_eq!((categories.len(), brands.len()), (CATEGORIES.len(), BRANDS.len()));
+    }
+}

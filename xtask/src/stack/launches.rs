@@ -1,0 +1,82 @@
+//! How each member of a stack is started, from its role, its name and the ports in the state.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::layout::{Role, ops};
+use super::state::State;
+use super::urls::Urls;
+use crate::process::{Launch, Stop};
+use crate::servers::nginx::Gateway;
+use crate::servers::postgres::{self, Durability};
+use crate::servers::{self, Probe};
+
+impl State {
+    /// Prepares what the member needs on disk. A replica needs its primary running, the others nothing.
+    pub(super) fn launch(&self, dir: &Path, role: Role, name: &str) -> Result<Launch> {
+        let folder = dir.join(name);
+        let port = |name: &str| self.ports[name];
+        let mut launch = match role {
+            Role::Primary => postgres::primary(name, &folder, port(name), Durability::Machine)?,
+            Role::Replica => postgres::replica(name, &folder, port(name), port("primary"), &slot(name))?,
+            Role::Redis => servers::redis(name, &folder, port(name))?,
+            Role::Nats => servers::nats(name, &folder, port(name))?,
+            Role::Write => self.service(name, "freshet-write"),
+            Role::Projector => self.service(name, "freshet-projector"),
+            Role::Read => self.service(name, "freshet-read"),
+            Role::Gateway => self.gateway(dir).launch(name)?,
+        };
+        launch.log = dir.join("logs").join(format!("{name}.log"));
+        Ok(launch)
+    }
+
+    pub(super) fn gateway(&self, dir: &Path) -> Gateway {
+        let ports = |role: Role| (1..=self.options.count(role)).map(|number| self.ports[&role.name(number)]).collect();
+        Gateway {
+            dir: dir.join("gateway"),
+            port: self.ports["gateway"],
+            read: ports(Role::Read),
+            write: ports(Role::Write),
+        }
+    }
+
+    /// Every address that a service may ask for; each takes those it knows.
+    pub(super) fn service_env(&self) -> BTreeMap<String, String> {
+        let urls = Urls::of(self);
+        let mut env = BTreeMap::from([
+            ("FRESHET_DATABASE_URL".to_owned(), urls.database),
+            ("FRESHET_REDIS_URL".to_owned(), urls.redis),
+            ("FRESHET_NATS_URL".to_owned(), urls.nats),
+        ]);
+        if !urls.replicas.is_empty() {
+            env.insert("FRESHET_REPLICA_URLS".to_owned(), urls.replicas.join(","));
+        }
+        env.extend(self.options.service_env.clone());
+        env
+    }
+
+    fn service(&self, name: &str, program: &str) -> Launch {
+        let ops_port = self.ports[&ops(name)];
+        let mut env = self.service_env();
+        env.insert("FRESHET_OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops_port}"));
+        if let Some(port) = self.ports.get(name) {
+            env.insert("FRESHET_LISTEN".to_owned(), format!("127.0.0.1:{port}"));
+        }
+        Launch {
+            name: name.to_owned(),
+            program: self.bin_dir.join(program),
+            args: Vec::new(),
+            env,
+            log: Path::new(name).with_extension("log"),
+            stop: Stop::Term,
+            ready: Probe::Ready { port: ops_port },
+        }
+    }
+}
+
+/// A slot's name may hold no hyphen.
+pub(super) fn slot(name: &str) -> String {
+    name.replace('-', "_")
+}
