@@ -10,20 +10,22 @@ use super::progress::Progress;
 struct Tool {
     name: &'static str,
     version: &'static str,
+    /// Whether another version than this may say something else. If not, one that is installed is left as it is.
+    is_pinned: bool,
     /// The subcommand whose `--version` tells what is installed.
     subcommand: &'static str,
     flags: &'static [&'static str],
 }
 
-/// Fixed versions, so that a check says the same everywhere.
 const TOOLS: [Tool; 4] = [
-    Tool { name: "cargo-nextest", version: "0.9.151", subcommand: "nextest", flags: &["--locked"] },
-    Tool { name: "cargo-deny", version: "0.20.2", subcommand: "deny", flags: &["--locked"] },
-    Tool { name: "cargo-machete", version: "0.9.2", subcommand: "machete", flags: &["--locked"] },
+    Tool { name: "cargo-nextest", version: "0.9.151", is_pinned: false, subcommand: "nextest", flags: &["--locked"] },
+    Tool { name: "cargo-deny", version: "0.20.2", is_pinned: true, subcommand: "deny", flags: &["--locked"] },
+    Tool { name: "cargo-machete", version: "0.9.2", is_pinned: true, subcommand: "machete", flags: &["--locked"] },
     // Its lock file does not resolve for an installation, so it is built without.
     Tool {
         name: "sqlx-cli",
         version: "0.9.0",
+        is_pinned: true,
         subcommand: "sqlx",
         flags: &["--no-default-features", "--features", "postgres,rustls"],
     },
@@ -57,6 +59,6 @@ fn is_installed(tool: &Tool) -> bool {
     let output = cargo::cargo(&[tool.subcommand, "--version"]).output();
     output.is_ok_and(|output| {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        output.status.success() && said.split_whitespace().any(|word| word == tool.version)
+        output.status.success() && (!tool.is_pinned || said.split_whitespace().any(|word| word == tool.version))
     })
 }
