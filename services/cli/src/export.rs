@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use client::{Client, percent_encode};
+use client::Client;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use form_urlencoded::byte_serialize;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
@@ -92,7 +93,7 @@ async fn page(client: &Client, cursor: Option<&str>) -> anyhow::Result<Page> {
     let mut path = format!("/products?limit={PAGE_LIMIT}&sort=id");
     if let Some(cursor) = cursor {
         path += "&cursor=";
-        path += &percent_encode(cursor);
+        path.extend(byte_serialize(cursor.as_bytes()));
     }
     Ok(accepted(client.get(&path).await?)?.json()?)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use client::percent_encode;
+use form_urlencoded::byte_serialize;
 use serde::Deserialize;
 
 use crate::args::{Get, Target};
@@ -20,8 +20,8 @@ pub(crate) async fn run(get: &Get, target: &Target) -> anyhow::Result<ExitCode> 
     let product: Product = match (&get.id, &get.sku) {
         (Some(id), _) => accepted(client.get(&format!("/products/{id}")).await?)?.json()?,
         (None, Some(sku)) => {
-            let batch: Batch =
-                accepted(client.get(&format!("/products?skus={}", percent_encode(sku))).await?)?.json()?;
+            let escaped: String = byte_serialize(sku.as_bytes()).collect();
+            let batch: Batch = accepted(client.get(&format!("/products?skus={escaped}")).await?)?.json()?;
             let Some(product) = batch.items.into_iter().next() else {
                 eprintln!("freshet: no product has the sku {sku}");
                 return Ok(ExitCode::from(REFUSED));

@@ -23,7 +23,6 @@ pub use error::ClientError;
 pub use lines::{Lines, NdjsonAnswer};
 pub use problem::{Problem, ProblemField};
 pub use response::Response;
-pub use url::percent_encode;
 
 /// Longest wait for a connection: loopback and data centres answer in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

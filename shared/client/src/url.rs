@@ -1,6 +1,4 @@
-//! Base URLs, paths joined to them, and escaped query values.
-
-use std::fmt::Write as _;
+//! Base URLs, and paths joined to them.
 
 use http::Uri;
 
@@ -27,19 +25,6 @@ pub(crate) fn join(base: &str, path: &str) -> Result<Uri, ClientError> {
     url.parse().map_err(|error: http::uri::InvalidUri| ClientError::Url { url, reason: error.to_string() })
 }
 
-/// Escapes a value for use in a path segment or a query (RFC 3986: all but unreserved characters).
-pub fn percent_encode(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a String cannot fail");
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,10 +36,5 @@ mod tests {
             let error = base(bad).expect_err(bad);
             assert!(error.to_string().contains(bad), "{error}");
         }
-    }
-
-    #[test]
-    fn reserved_and_foreign_characters_are_escaped() {
-        assert_eq!(percent_encode("A-1/ü &="), "A-1%2F%C3%BC%20%26%3D");
     }
 }

@@ -1,0 +1,68 @@
+//! One read node: what its handlers share, and the tasks that keep it fresh.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use bootstrap::{Background, Health};
+use catalog::Currency;
+
+use crate::config::ReadSettings;
+use crate::log::{Follower, SharedLog};
+use crate::products::Products;
+use crate::sources::Sources;
+use crate::{http, log, sources};
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) log: Arc<SharedLog>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) products: Products,
+    pub(crate) default_currency: Currency,
+    pub(crate) cache_control: HeaderValue,
+}
+
+/// A node ready to be served: its routes, its checks and its tasks.
+pub struct Node {
+    pub router: Router,
+    pub health: Health,
+    pub background: Background,
+}
+
+impl Node {
+    /// Starts the tasks. Nothing needs to be reachable yet.
+    ///
+    /// # Errors
+    /// A URL cannot be read.
+    pub async fn start(settings: &ReadSettings) -> anyhow::Result<Self> {
+        let health = Health::new(&[log::CHECK, sources::CHECK]);
+        let mut background = Background::default();
+        let log = Arc::new(SharedLog::new(settings.horizon(), settings.replica_lag_max()));
+        let sources = Arc::new(Sources::new(
+            &settings.replica_urls,
+            settings.database_url.as_ref(),
+            settings.primary_reads_per_second,
+        ));
+        let cache = settings.cache.open()?;
+
+        sources::watch(&sources, &log, &health, &mut background);
+        let follower = Follower::new(
+            settings.nats.connect("freshet-read").await?,
+            Arc::clone(&log),
+            health.clone(),
+            settings.horizon(),
+        );
+        background.spawn("follow the log", follower.run(settings.nats_wait(), background.stop()));
+
+        let app = App {
+            products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
+            log,
+            sources,
+            default_currency: settings.default_currency,
+            cache_control: settings.cache_control.clone(),
+        };
+        let router = bootstrap::public_layers(http::router(Arc::new(app)), &settings.serve, &health);
+        Ok(Self { router, health, background })
+    }
+}

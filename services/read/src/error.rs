@@ -1,0 +1,77 @@
+//! Every way a read can fail, and the only place where that becomes HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bootstrap::{FieldError, Problem};
+use catalog::{CorruptRow, FieldFault, ProductId};
+
+use crate::pages::QueryFault;
+
+/// After this a source that was away or behind may well be back: replicas are looked at several times a second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a read has no answer. It can be cloned, because everyone who waited for one attempt gets its outcome.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Query(#[from] QueryFault),
+    #[error("there is no product {0}")]
+    NotFound(ProductId),
+    /// The replicas could not answer, and the primary's budget for reads is spent.
+    #[error("the database is busy")]
+    OverBudget(Duration),
+    #[error("no database can be reached")]
+    Away(#[source] Option<Arc<sqlx::Error>>),
+    /// Even the primary's answer is older than what this node has seen, as after a failover that lost changes.
+    #[error("no database is as fresh as what this node has seen")]
+    Behind,
+    /// Nothing was read within the time that a shared attempt has.
+    #[error("no database answered in time")]
+    Late,
+    /// Our fault, never the client's: the cause is logged, not sent.
+    #[error("the database refused a query")]
+    Database(#[source] Arc<sqlx::Error>),
+    #[error("the database holds a product that is not valid")]
+    Corrupt(#[from] CorruptRow),
+    /// Our fault too: the task that read for everyone panicked.
+    #[error("a shared read ended without an answer")]
+    Lost,
+}
+
+impl ReadError {
+    /// What a failed query means where no other source is left: 503 where a retry may help, 500 for our bugs.
+    pub(crate) fn from_primary(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Tls, WorkerCrashed};
+        let may_pass = match &error {
+            Io(_) | Tls(_) | PoolTimedOut | PoolClosed | WorkerCrashed => true,
+            // Connection, transaction conflict, resources, intervention of an operator (or the statement timeout), server.
+            sqlx::Error::Database(cause) => cause
+                .code()
+                .is_some_and(|code| ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        };
+        if may_pass { Self::Away(Some(Arc::new(error))) } else { Self::Database(Arc::new(error)) }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        use ReadError::{Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query};
+        let text = error.to_string();
+        match &error {
+            Query(QueryFault::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, text),
+            Query(QueryFault::Invalid(faults)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, text).with_errors(
+                faults.iter().cloned().map(|FieldFault { pointer, detail }| FieldError { pointer, detail }),
+            ),
+            NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
+            OverBudget(wait) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(*wait),
+            Away(_) | Behind | Late => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY_AFTER),
+            Database(_) | Corrupt(_) | Lost => {
+                tracing::error!(cause = &error as &dyn std::error::Error, "read_failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; the request id is in its log")
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `GET /products?ids=…` and `GET /products?skus=…`: named products in the order asked for.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use cache::{Content, Entry};
+use catalog::{Product, ProductId, Sku};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::conditional::{Cacheable, EntityTag, conditional};
+use crate::App;
+use crate::error::ReadError;
+use crate::pages::{Parameters, QueryFault};
+use crate::products::Trace;
+
+/// One answer stays small enough to be made and sent at once.
+const NAMED_MAX: usize = 100;
+pub(super) const PARAMETERS: [&str; 2] = ["ids", "skus"];
+
+/// Names of products; at most one of the two, and nothing beside it
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Named` reads")]
+pub(crate) struct BatchParameters {
+    /// Ids separated by commas, at most 100
+    #[param(example = "1,2,3", pattern = "^[1-9][0-9]{0,17}(,[1-9][0-9]{0,17}){0,99}$")]
+    ids: Option<String>,
+    /// Skus separated by commas, at most 100
+    #[param(
+        example = "LAMP-1,LAMP-2",
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(,[A-Za-z0-9][A-Za-z0-9._/-]{0,63}){0,99}$"
+    )]
+    skus: Option<String>,
+}
+
+/// Named products, in the order asked for
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProductBatch {
+    #[schema(max_items = 100)]
+    items: Vec<Product>,
+    /// Always null: a batch has one page
+    #[schema(required, value_type = Option<String>)]
+    next_cursor: (),
+    /// The ids or skus that name no product, as they were asked for
+    #[schema(max_items = 100)]
+    missing: Vec<IdOrSku>,
+}
+
+/// An id or a sku
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what `body` writes")]
+pub(crate) enum IdOrSku {
+    Id(ProductId),
+    Sku(Sku),
+}
+
+/// Products by name, each name once, in the order asked for.
+enum Named {
+    Ids(Vec<ProductId>),
+    Skus(Vec<Sku>),
+}
+
+/// Answers a query that names products.
+pub(super) async fn get_batch(
+    app: &App,
+    pairs: Vec<(String, String)>,
+    request: &HeaderMap,
+) -> Result<Response, ReadError> {
+    let (body, trace) = match Named::read(pairs)? {
+        Named::Ids(ids) => {
+            let answer = app.products.by_ids(&ids).await?;
+            (body(&ids, |id| answer.value.get(id)), answer.trace)
+        }
+        Named::Skus(skus) => {
+            let answer = app.products.by_skus(&skus).await?;
+            (body(&skus, |sku| answer.value.get(sku)), answer.trace)
+        }
+    };
+    let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status: Trace::to_string(&trace) };
+    Ok(conditional(request, &app.cache_control, found))
+}
+
+impl Named {
+    fn read(pairs: Vec<(String, String)>) -> Result<Self, QueryFault> {
+        let mut parameters = Parameters::new(&PARAMETERS, pairs)?;
+        let ids = parameters.read("ids", |text| names(&text));
+        let skus = parameters.read("skus", |text| names(&text));
+        parameters.finish()?;
+        match (ids, skus) {
+            (Some(ids), None) => Ok(Self::Ids(ids)),
+            (None, Some(skus)) => Ok(Self::Skus(skus)),
+            _ => Err(QueryFault::Malformed("query parameters ids and skus exclude each other".to_owned())),
+        }
+    }
+}
+
+fn names<T>(text: &str) -> Result<Vec<T>, String>
+where
+    T: FromStr<Err: Display> + Clone + Eq + Hash,
+{
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > NAMED_MAX {
+        return Err(format!("must name at most {NAMED_MAX} products"));
+    }
+    let mut seen = HashSet::new();
+    let mut names = Vec::with_capacity(parts.len());
+    for (at, part) in parts.iter().enumerate() {
+        let name: T = part.parse().map_err(|fault| format!("{fault} at place {}", at + 1))?;
+        if seen.insert(name.clone()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Puts the bodies together as they are, without reading them.
+fn body<'a, N: Serialize>(names: &[N], entry: impl Fn(&N) -> Option<&'a Entry>) -> Bytes {
+    let mut body = br#"{"items":["#.to_vec();
+    let mut missing = Vec::new();
+    for name in names {
+        let Some(Entry { content: Content::Product(product), .. }) = entry(name) else {
+            missing.push(name);
+            continue;
+        };
+        if !body.ends_with(b"[") {
+            body.push(b',');
+        }
+        body.extend_from_slice(product);
+    }
+    body.extend_from_slice(br#"],"next_cursor":null,"missing":"#);
+    serde_json::to_writer(&mut body, &missing).expect("numbers and strings always serialize");
+    body.push(b'}');
+    body.into()
+}

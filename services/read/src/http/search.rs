@@ -1,0 +1,46 @@
+//! `GET /products/search`: the products that have all the words, best match first.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bootstrap::{ApiQuery, Problem};
+
+use super::Problems;
+use super::list::page;
+use super::page_params::SearchParams;
+use crate::App;
+use crate::error::ReadError;
+use crate::pages::{PageQuery, ProductPage};
+
+/// Search products
+///
+/// One page of the products that have all the words of `q` and pass every filter. Words that mean nothing by themselves
+/// ("the", "and") are ignored; a search for nothing else finds nothing.
+#[utoipa::path(
+    get,
+    path = "/products/search",
+    tag = "products",
+    params(
+        SearchParams,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
+    ),
+    responses(
+        (status = 200, description = "A page of products", body = ProductPage, headers(
+            ("ETag" = String, description = "Weak: equal for equal bodies"),
+            ("Link" = String, description = "Other pages of the search (RFC 8288): `first`, `prev` and `next`, as there are"),
+            ("Cache-Status" = String, description = "Which tier answered (RFC 9211)"),
+        )),
+        (status = 304, description = "The client holds this very answer"),
+        Problems,
+    ),
+)]
+pub(crate) async fn search_products(
+    State(app): State<Arc<App>>,
+    ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = PageQuery::search(pairs, app.default_currency).map_err(ReadError::from)?;
+    Ok(page(&app, &query, &request).await?)
+}

@@ -1,0 +1,13 @@
+//! The read service: get, list and search, from Redis and the Postgres replicas, never older than what it knows.
+
+pub mod app;
+pub mod config;
+mod error;
+pub mod http;
+mod log;
+mod pages;
+mod products;
+mod sources;
+mod store;
+
+pub use app::App;

@@ -1,0 +1,111 @@
+//! One attempt for everyone who needs the same thing at the same time.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+
+type Attempt<T> = Shared<BoxFuture<'static, Option<T>>>;
+
+/// The attempts that are under way. Each runs as a task of its own, so that it survives its first caller's hang-up.
+#[derive(Debug)]
+pub(super) struct Flights<K, T>(Arc<Mutex<HashMap<K, Attempt<T>>>>);
+
+/// What a caller got from an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Landed<T> {
+    /// `None` if the attempt panicked.
+    pub(super) outcome: Option<T>,
+    /// Whether somebody else had begun the attempt.
+    pub(super) is_collapsed: bool,
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Joins the attempt for `key` that is under way, or begins `attempt`, which must end by itself.
+    pub(super) async fn join(&self, key: K, attempt: impl Future<Output = T> + Send + 'static) -> Landed<T> {
+        let (shared, is_collapsed) = {
+            // Held until the new attempt is listed, so that it cannot end before.
+            let mut running = lock(&self.0);
+            if let Some(shared) = running.get(&key) {
+                (shared.clone(), true)
+            } else {
+                let listed = Listed { running: Arc::clone(&self.0), key };
+                let task = tokio::spawn(async move {
+                    let _listed = listed;
+                    attempt.await
+                });
+                let shared = task.map(Result::ok).boxed().shared();
+                running.insert(key, shared.clone());
+                (shared, false)
+            }
+        };
+        Landed { outcome: shared.await, is_collapsed }
+    }
+}
+
+/// Takes an attempt off the list when it ends, also by a panic.
+struct Listed<K: Eq + Hash, T> {
+    running: Arc<Mutex<HashMap<K, Attempt<T>>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, T> Drop for Listed<K, T> {
+    fn drop(&mut self) {
+        lock(&self.running).remove(&self.key);
+    }
+}
+
+fn lock<K, T>(running: &Mutex<HashMap<K, Attempt<T>>>) -> MutexGuard<'_, HashMap<K, Attempt<T>>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_callers_share_one_attempt_that_survives_the_first() {
+        let (flights, attempts) = (Flights::new(), Arc::new(AtomicUsize::new(0)));
+        let (finish, finished) = oneshot::channel::<u32>();
+        let attempt = |finished: Option<oneshot::Receiver<u32>>| {
+            let attempts = Arc::clone(&attempts);
+            async move {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                finished.expect("only the first attempt runs").await.expect("it is finished")
+            }
+        };
+
+        let mut first = Box::pin(flights.join(7, attempt(Some(finished))));
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        let second = flights.join(7, attempt(None));
+        drop(first);
+        finish.send(42).expect("the attempt still runs");
+
+        assert_eq!(second.await, Landed { outcome: Some(42), is_collapsed: true });
+        assert_eq!(attempts.load(Ordering::Relaxed), 1);
+        let third = flights.join(7, async { 43 }).await;
+        assert_eq!(third, Landed { outcome: Some(43), is_collapsed: false });
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_panics_is_not_joined_for_ever() {
+        let flights = Flights::new();
+        let failed = flights.join(7, async { panic!("as planned") }).await;
+        assert_eq!(failed, Landed { outcome: None::<u32>, is_collapsed: false });
+        assert_eq!(flights.join(7, async { 1 }).await.outcome, Some(1));
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a read goes when no cache answers: the replicas that keep up, then the primary within a budget.
+
+mod budget;
+mod server;
+mod watch;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use events::{Epoch, Position};
+use freshness::Rejection;
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+
+use budget::Budget;
+use server::{Kind, Server};
+pub(crate) use watch::{CHECK, watch};
+
+use crate::error::ReadError;
+
+/// Which kind of database an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Replica,
+    Primary,
+}
+
+impl Source {
+    /// The word in metrics and in `Cache-Status`.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Replica => "replica",
+            Self::Primary => "primary",
+        }
+    }
+}
+
+/// What a query found, and what vouches for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sourced<T> {
+    pub(crate) value: T,
+    /// As the query itself saw it, in its own snapshot.
+    pub(crate) epoch: Epoch,
+    /// *R*: read on the query's connection, before the query.
+    pub(crate) read_at: Position,
+    pub(crate) source: Source,
+}
+
+/// A query and what it needs to know: it selects its value and the epoch in one statement, or in one snapshot.
+///
+/// A plain function, and its future boxed: a closure's would borrow what the compiler cannot show to be `Send`.
+pub(crate) type Query<A, T> = for<'q> fn(&'q mut PgConnection, &'q A) -> BoxFuture<'q, Result<(Epoch, T), sqlx::Error>>;
+
+/// Every database that this node may ask.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    replicas: Vec<Arc<Server>>,
+    primary: Option<Arc<Server>>,
+    budget: Budget,
+    /// Counts reads, so that replicas take turns.
+    turn: AtomicUsize,
+}
+
+impl Sources {
+    /// Names the databases; each is connected to when it is first asked.
+    pub(crate) fn new(
+        replicas: &[PgConnectOptions],
+        primary: Option<&PgConnectOptions>,
+        primary_reads_per_second: NonZeroU32,
+    ) -> Self {
+        let server = |kind, options: &PgConnectOptions| Arc::new(Server::new(kind, options.clone()));
+        let replicas = replicas.iter().enumerate();
+        Self {
+            replicas: replicas.map(|(number, options)| server(Kind::Replica { number }, options)).collect(),
+            primary: primary.map(|options| server(Kind::Primary, options)),
+            budget: Budget::new(primary_reads_per_second),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs `query` on one replica after the other, then on the primary, until `admit` takes its answer.
+    ///
+    /// # Errors
+    /// No database could be asked, the primary's budget is spent, or even the primary's answer was not admitted.
+    pub(crate) async fn read<A: ?Sized, T>(
+        &self,
+        query: Query<A, T>,
+        argument: &A,
+        admit: impl Fn(&T, Epoch, Position) -> Result<(), Rejection>,
+    ) -> Result<Sourced<T>, ReadError> {
+        let is_admitted = |answer: &Sourced<T>| match admit(&answer.value, answer.epoch, answer.read_at) {
+            Ok(()) => true,
+            Err(rejection) => {
+                count_rejection(answer.source.word(), rejection);
+                false
+            }
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        for step in 0..self.replicas.len() {
+            let replica = &self.replicas[turn.wrapping_add(step) % self.replicas.len()];
+            if !replica.is_usable() {
+                continue;
+            }
+            match replica.ask(query, argument).await {
+                Ok(answer) if is_admitted(&answer) => return Ok(answer),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, server = %replica, "source_failed"),
+            }
+        }
+        let primary = self.primary.as_ref().filter(|primary| primary.is_usable()).ok_or(ReadError::Away(None))?;
+        self.budget.take()?;
+        let answer = primary.ask(query, argument).await.map_err(ReadError::from_primary)?;
+        if is_admitted(&answer) { Ok(answer) } else { Err(ReadError::Behind) }
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.replicas.iter().chain(&self.primary)
+    }
+}
+
+/// Counts an entry that was found in `tier` but may not be served.
+pub(crate) fn count_rejection(tier: &'static str, rejection: Rejection) {
+    metrics::counter!("freshet_fills_rejected_total", "tier" => tier, "reason" => rejection.word()).increment(1);
+}

@@ -1,0 +1,101 @@
+//! One Postgres server: its pool, and one query on one of its connections.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::{Query, Source, Sourced};
+use crate::store;
+
+/// Longest run of a statement: whoever asked has given up by then.
+const STATEMENT_TIMEOUT_MS: &str = "2000";
+/// Longest wait for a connection; the next source may have one.
+const ACQUIRE_MAX: Duration = Duration::from_secs(1);
+/// Idle connections are given back after this.
+const IDLE_MAX: Duration = Duration::from_mins(5);
+/// Enough to keep every core of a replica busy; more would only queue there.
+const REPLICA_CONNECTIONS_MAX: u32 = 16;
+/// The primary is there for writes.
+const PRIMARY_CONNECTIONS_MAX: u32 = 4;
+
+/// What a server is to this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// With its place in the setting, as metrics name it.
+    Replica {
+        number: usize,
+    },
+    Primary,
+}
+
+/// A server and its pool.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) kind: Kind,
+    pub(super) options: PgConnectOptions,
+    pool: PgPool,
+    /// Set by the task that watches it.
+    is_usable: AtomicBool,
+}
+
+impl Server {
+    pub(super) fn new(kind: Kind, options: PgConnectOptions) -> Self {
+        let options = options
+            .application_name("freshet-read")
+            .options([("statement_timeout", STATEMENT_TIMEOUT_MS), ("default_transaction_read_only", "on")]);
+        let connections_max = match kind {
+            Kind::Replica { .. } => REPLICA_CONNECTIONS_MAX,
+            Kind::Primary => PRIMARY_CONNECTIONS_MAX,
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(ACQUIRE_MAX)
+            .idle_timeout(IDLE_MAX)
+            // A dead connection is found out by the query, which is then repeated; a ping would cost every read.
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        Self { kind, options, pool, is_usable: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_usable.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether it may be asked; what it was before.
+    pub(super) fn set_usable(&self, is_usable: bool) -> bool {
+        self.is_usable.swap(is_usable, Ordering::Relaxed)
+    }
+
+    /// Runs `query`; once more if its connection turned out to be dead.
+    pub(super) async fn ask<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {
+        match self.ask_once(query, argument).await {
+            Err(sqlx::Error::Io(_)) => self.ask_once(query, argument).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask_once<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {
+        let source = self.source();
+        metrics::counter!("freshet_source_queries_total", "source" => source.word()).increment(1);
+        let mut connection = self.pool.acquire().await?;
+        // In a statement of its own, before the query's snapshot: every change below it is visible to the query.
+        let read_at = store::position(&mut connection).await?;
+        let (epoch, value) = query(&mut connection, argument).await?;
+        Ok(Sourced { value, epoch, read_at, source })
+    }
+
+    const fn source(&self) -> Source {
+        match self.kind {
+            Kind::Replica { .. } => Source::Replica,
+            Kind::Primary => Source::Primary,
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:{}", self.source().word(), self.options.get_host(), self.options.get_port())
+    }
+}

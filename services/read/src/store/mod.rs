@@ -1,0 +1,9 @@
+//! Every statement that this service sends to Postgres.
+
+mod page;
+mod position;
+mod product;
+
+pub(crate) use page::page;
+pub(crate) use position::{epoch, position, read_epoch};
+pub(crate) use product::{Stored, products_by_id, products_by_sku};

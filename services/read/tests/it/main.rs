@@ -1,0 +1,10 @@
+//! One read node against real Postgres servers, Redis and NATS.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod batches;
+mod freshness;
+mod lists;
+mod node;
+mod products;
+mod searches;
+mod tiers;

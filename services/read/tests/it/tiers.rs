@@ -1,0 +1,178 @@
+//! A node goes on while Redis, NATS, a replica or the primary is away.
+
+use events::{Epoch, Position};
+use http::StatusCode;
+use testkit::{Databases, Publisher, holds};
+
+use crate::node::{EPOCH, World, insert, position, set_epoch};
+
+const USABLE: &str = "freshet_replica_usable{replica=\"0\"}";
+/// Nothing listens on the discard port.
+const NOWHERE: &str = "postgres://freshet@127.0.0.1:9/freshet";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_replica_answers_and_redis_is_used_again_when_it_is_back() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    let node = world.node().await;
+    tokio::task::block_in_place(|| world.redis.kill9());
+
+    for _ in 0..20 {
+        let answer = node.get(&format!("/products/{}", lamp.id)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.header("cache-status"), "redis; fwd=bypass; detail=replica");
+    }
+    assert!(node.is_ready().await);
+    assert!(node.metric("freshet_cache_requests_total{tier=\"redis\",result=\"error\"}").await >= 20.0);
+
+    tokio::task::block_in_place(|| world.redis.start_again());
+    holds(async || node.cache_status(lamp.id).await == "redis; hit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_nats_at_start_postgres_answers_and_the_log_is_joined_when_it_is_there() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    tokio::task::block_in_place(|| world.nats.kill9());
+
+    let node = world.node_with(&world.databases.replica_url, &["--nats-wait-ms", "100"]).await;
+    assert_eq!(node.product(lamp.id).await, lamp);
+    assert_eq!(node.cache_status(lamp.id).await, "redis; fwd=bypass; detail=replica");
+
+    tokio::task::block_in_place(|| world.nats.start_again());
+    holds(async || node.cache_status(lamp.id).await == "redis; hit").await;
+    let newer = world.set_stock(&lamp, 3).await;
+    node.has_seen(&newer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_not_ready_before_it_has_caught_up_with_the_log() {
+    let mut world = World::new().await;
+    tokio::task::block_in_place(|| world.nats.kill9());
+    let node = world.start_node(&world.databases.replica_url, &["--nats-wait-ms", "3600000"]).await;
+    holds(async || node.metric(USABLE).await > 0.0).await;
+    assert!(!node.is_ready().await);
+
+    tokio::task::block_in_place(|| world.nats.start_again());
+    world.heartbeat().await;
+
+    holds(async || node.is_ready().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_that_restarts_is_followed_again_and_nothing_is_missed() {
+    let mut world = World::new().await;
+    let mut lamp = world.create("LAMP-1").await;
+    let node = world.node().await;
+    node.has_seen(&lamp).await;
+
+    for stock in 0..3 {
+        tokio::task::block_in_place(|| {
+            world.nats.kill9();
+            world.nats.start_again();
+        });
+        assert!(node.is_ready().await, "losing NATS later is no reason to leave");
+        lamp = world.set_stock(&lamp, stock).await;
+        node.has_seen(&lamp).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_made_anew_is_followed_from_its_beginning() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    let node = world.node().await;
+    node.has_seen(&lamp).await;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(world.nats.url()).await.unwrap());
+    jetstream.delete_stream(events::STREAM).await.unwrap();
+    world.relay = Publisher::new(world.nats.url(), EPOCH).await;
+    world.heartbeat().await;
+
+    let newer = world.set_stock(&lamp, 1).await;
+
+    node.has_seen(&newer).await;
+    assert!(node.metric("freshet_log_restarts_total{reason=\"replaced\"}").await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_decoded_is_a_gap_and_no_end() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    let node = world.node().await;
+    node.has_seen(&lamp).await;
+    world.relay.raw(events::HEARTBEAT_SUBJECT, b"{}".to_vec()).await;
+
+    let newer = world.set_stock(&lamp, 1).await;
+
+    node.has_seen(&newer).await;
+    assert!(node.metric("freshet_log_undecodable_total").await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_replica_the_primary_answers_within_its_budget() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    tokio::task::block_in_place(|| world.redis.kill9());
+    let node = world.node_with(NOWHERE, &["--primary-reads-per-second", "1"]).await;
+    let path = format!("/products/{}", lamp.id);
+
+    let answer = node.get(&path).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("cache-status"), "redis; fwd=bypass; detail=primary");
+    let mut last = answer;
+    holds(async || {
+        last = node.get(&path).await;
+        last.status == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert_eq!(last.header("retry-after"), "1");
+    assert_eq!(last.problem().detail, "the database is busy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_primary_the_replica_answers() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    let databases = world.databases.clone();
+    world.databases = Databases { primary_url: NOWHERE.to_owned(), ..databases };
+    let node = world.node().await;
+
+    assert_eq!(node.product(lamp.id).await, lamp);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lags_too_far_is_left_out_until_it_has_caught_up() {
+    let mut world = World::new().await;
+    let lamp = insert(&mut world.primary, "LAMP-1").await;
+    let node = world.node_with(&world.databases.replica_url, &["--replica-lag-max-ms", "400"]).await;
+    // No replica can have replayed what the primary has not written.
+    let ahead = Position(position(&mut world.primary).await.0 + (1 << 40));
+
+    holds(async || {
+        world.relay.heartbeat(ahead).await;
+        node.metric(USABLE).await < 1.0
+    })
+    .await;
+    assert_eq!(node.cache_status(lamp.id).await, "redis; fwd=uri-miss; detail=primary; stored");
+
+    holds(async || {
+        world.heartbeat().await;
+        node.metric(USABLE).await > 0.0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_of_an_older_epoch_is_left_out_until_it_follows_the_new_one() {
+    let mut world = World::new().await;
+    let (frozen, mut replica) = world.frozen_replica().await;
+    let node = world.node_with(&frozen.primary_url, &[]).await;
+    holds(async || node.metric(USABLE).await > 0.0).await;
+
+    world.relay.epoch = Epoch(EPOCH.0 + 1);
+    world.heartbeat().await;
+    holds(async || node.metric(USABLE).await < 1.0).await;
+
+    set_epoch(&mut replica, world.relay.epoch).await;
+    holds(async || node.metric(USABLE).await > 0.0).await;
+}
