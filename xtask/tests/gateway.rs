@@ -133,7 +133,6 @@ fn reads_and_writes_go_their_ways() {
     for (request, to) in [
         ("GET /products/1?fields=price%2Cstock HTTP/1.1", "read"),
         ("GET /docs HTTP/1.1", "read"),
-        ("OPTIONS /openapi.json HTTP/1.1", "read"),
         ("GET /products/1/history HTTP/1.1", "write"),
         ("POST /products HTTP/1.1", "write"),
         ("PATCH /products/1 HTTP/1.1", "write"),
@@ -142,6 +141,23 @@ fn reads_and_writes_go_their_ways() {
     ] {
         let answer = running.ask(request);
         assert!(answer.ends_with(&format!("\r\n{to} {request}")), "{request}: {answer}");
+    }
+}
+
+#[test]
+fn what_a_path_takes_is_told_for_both_services_together() {
+    let running = Running::start(&[upstream("read").0], &[upstream("write").0]);
+
+    for (request, status, methods) in [
+        ("OPTIONS /products HTTP/1.1", "204", "GET, HEAD, OPTIONS, POST"),
+        ("OPTIONS /products/search?q=x HTTP/1.1", "204", "GET, HEAD, OPTIONS"),
+        ("PUT /products/1?x=1 HTTP/1.1", "405", "GET, HEAD, OPTIONS, PATCH, DELETE"),
+        ("PATCH /products/search HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
+        ("TRACE /products HTTP/1.1", "405", "GET, HEAD, OPTIONS, POST"),
+    ] {
+        let answer = running.ask(request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+        assert!(answer.contains(&format!("\r\nAllow: {methods}\r\n")), "{request}: {answer}");
     }
 }
 
@@ -155,11 +171,11 @@ fn a_read_survives_a_dead_node_and_a_write_is_never_repeated() {
     for _ in 0..20 {
         assert!(running.ask("GET /products/1 HTTP/1.1").starts_with("HTTP/1.1 200"));
     }
-    for method in ["POST", "PATCH", "DELETE"] {
+    for request in ["POST /products", "PATCH /products/1", "DELETE /products/1"] {
         let before = asked.load(Ordering::SeqCst);
-        let answer = running.ask(&format!("{method} /products/1 HTTP/1.1"));
+        let answer = running.ask(&format!("{request} HTTP/1.1"));
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert!(asked.load(Ordering::SeqCst) <= before + 1, "{method} was repeated");
+        assert!(asked.load(Ordering::SeqCst) <= before + 1, "{request} was repeated");
     }
 }
 

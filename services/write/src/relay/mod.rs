@@ -32,8 +32,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 const DEPOSED_DELAY: Duration = Duration::from_secs(5);
 /// How long a service that stops lets the turn in hand finish. One that is cut off is looked up by the next leader.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// An answer of the stream takes milliseconds; after this the publish counts as failed and is looked up.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer of the stream takes milliseconds; after this the publish counts as failed and is looked up. It is how long
+/// events stand still when the stream's server dies with answers owed.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the relay of one instance works with.
 pub struct Relay {

@@ -7,6 +7,7 @@ use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, context};
 use bytes::Bytes;
 use events::Message;
+use futures_util::future::join_all;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -103,15 +104,13 @@ pub(super) async fn publish(
         if let Some(before) = link.replace(own_link) {
             publish = publish.expected_last_message_id(before);
         }
-        answers.push(context.send_publish(message.subject, publish).await);
+        let sent = context.send_publish(message.subject, publish).await;
+        answers.push(async { sent?.await });
     }
     let mut sequence = tail.sequence;
     let mut failure = None;
-    for answer in answers {
-        let answer = match answer {
-            Ok(future) => future.await,
-            Err(error) => Err(error),
-        };
+    // All at once: answers that a dead server owes cost one timeout together, not one each.
+    for answer in join_all(answers).await {
         match answer {
             Ok(ack) if ack.sequence == sequence + 1 && !ack.duplicate => sequence = ack.sequence,
             Ok(ack) => failure = failure.or(Some(RelayError::Fenced { expected: sequence + 1, got: ack.sequence })),

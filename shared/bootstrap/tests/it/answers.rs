@@ -62,7 +62,7 @@ async fn every_refusal_of_the_frame_is_a_problem_that_says_what_to_change() {
     let get = async |path: &'static str| service.public.get(path).await.unwrap();
 
     assert_problem(&get("/nowhere").await, 404, "/nowhere");
-    assert_problem(&get("/things/seven").await, 400, "`seven`");
+    assert_problem(&get("/things/seven").await, 400, "path: invalid digit");
     assert_problem(&get("/things?limit=ten").await, 400, "limit: invalid digit");
     assert_problem(&get("/things?limt=10").await, 400, "unknown field `limt`, expected `limit`");
     assert_problem(&get("/busy").await, 503, "later");
