@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::interrupt;
@@ -151,6 +151,7 @@ impl Process {
             }
             thread::sleep(POLL);
         }
+        self.kill_orphans();
     }
 
     /// `kill -9` of the process and its group (workers that would outlive it), and waits until it is gone.
@@ -162,6 +163,7 @@ impl Process {
             }
             thread::sleep(POLL);
         }
+        self.kill_orphans();
     }
 
     /// Freezes it: connections stay open, nothing answers.
@@ -199,6 +201,26 @@ impl Process {
         }
     }
 
+    /// Workers whose leader was killed by somebody else: those of nginx go on listening on its port.
+    ///
+    /// The number of a group alone is no proof that it is ours: nobody else may bear it now, and its processes must run our
+    /// program and be younger.
+    fn kill_orphans(&self) {
+        let Ok(program) = self.launch.program.canonicalize() else { return };
+        if stat(self.pid).is_some_and(|stat| stat.started_ticks != self.started_ticks) {
+            return;
+        }
+        let is_orphan = |pid: i32| {
+            stat(pid).is_some_and(|stat| stat.group == self.pid && stat.started_ticks >= self.started_ticks)
+                && pid != self.pid
+                && fs::read_link(proc(pid).join("exe")).is_ok_and(|running| running == program)
+        };
+        for pid in pids().into_iter().filter(|pid| is_orphan(*pid)).filter_map(Pid::from_raw) {
+            // An error means that it has just ended.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
     fn is_ours(&self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started_ticks == self.started_ticks && !stat.is_dead)
     }
@@ -213,17 +235,30 @@ fn tail(log: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn proc(pid: i32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
+}
+
+/// Of every process there is.
+fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// What `/proc` says about a pid.
 struct Stat {
+    group: i32,
     started_ticks: u64,
     is_dead: bool,
 }
 
 fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    // The second field is the program's name in parentheses and may hold anything; the third is the state, the 22nd the start.
+    let text = fs::read_to_string(proc(pid).join("stat")).ok()?;
+    // The second field is the program's name in parentheses and may hold anything. Then come the state, the parent, the
+    // group and, as the 22nd, the start.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
-    Some(Stat { started_ticks: fields.nth(18)?.parse().ok()?, is_dead })
+    let group = fields.nth(1)?.parse().ok()?;
+    Some(Stat { group, started_ticks: fields.nth(16)?.parse().ok()?, is_dead })
 }

@@ -15,40 +15,35 @@ use xtask::servers::nginx::Gateway;
 
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// An upstream that answers every request with its name, the method and the path, and closes.
-fn upstream(name: &'static str) -> (u16, Arc<AtomicUsize>) {
+/// An upstream that counts its requests, hands each to `answer` and hangs up.
+fn answering(answer: impl Fn(TcpStream, String) + Send + 'static) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let stream = stream.unwrap();
             let head = read_head(&mut BufReader::new(&stream));
             counter.fetch_add(1, Ordering::SeqCst);
-            let line = head.lines().next().unwrap();
-            let body = format!("{name} {line}");
-            let length = body.len();
-            // The gateway may have gone meanwhile; then nobody waits for the answer.
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            answer(stream, head);
         }
     });
     (port, asked)
 }
 
-/// An upstream that takes one request and hangs up without an answer, again and again.
+/// Answers every request with its name, the method and the path.
+fn upstream(name: &'static str) -> (u16, Arc<AtomicUsize>) {
+    answering(move |mut stream, head| {
+        let body = format!("{name} {}", head.lines().next().unwrap());
+        let length = body.len();
+        // The gateway may have gone meanwhile; then nobody waits for the answer.
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    })
+}
+
 fn hanging_up() -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            read_head(&mut BufReader::new(&stream.unwrap()));
-            counter.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    (port, asked)
+    answering(|_, _| ())
 }
 
 /// An upstream that answers each line of a chunked body as it comes.
@@ -191,6 +186,7 @@ fn the_gateways_own_errors_are_problems() {
         ("TRACE /products HTTP/1.1", 405),
         ("GET no-path HTTP/1.1", 400),
         ("nonsense", 400),
+        ("GET /products/<1> HTTP/1.1", 400),
         (&format!("GET /{} HTTP/1.1", "a".repeat(9000)), 414),
         (&format!("GET / HTTP/1.1\r\nX-Long: {}", "a".repeat(9000)), 431),
         ("POST /products HTTP/1.1\r\nTransfer-Encoding: odd", 501),

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 pub(crate) struct Target {
     /// The catalogue's base URL; without it, the running stack's, found through `.stack/urls.env` here or above
     #[arg(long, global = true, env = "FRESHET_URL", value_name = "URL")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Import {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Export {
-    /// Default: from the output file's name, else CSV
+    /// Default: from the output file's name, else CSV, with `--json` NDJSON
     #[arg(long)]
     pub(crate) format: Option<Format>,
     /// Default: standard output; a name that ends in `.gz` is compressed

@@ -30,15 +30,19 @@ struct Page {
 pub(crate) async fn run(export: &Export, target: &Target) -> anyhow::Result<ExitCode> {
     let client = target.client()?;
     let by_name = export.output.as_deref().and_then(Format::of_name);
-    let format = export.format.or(by_name).unwrap_or(Format::Csv);
+    let by_use = if target.json { Format::Ndjson } else { Format::Csv };
+    let format = export.format.or(by_name).unwrap_or(by_use);
     let Some(path) = &export.output else {
         write_all(&client, format, &mut BufWriter::new(std::io::stdout().lock()), &ProgressBar::hidden()).await?;
         return Ok(ExitCode::SUCCESS);
     };
     // Complete or not at all: the name appears only when the last product is written.
     let part = PathBuf::from(format!("{}.part", path.display()));
-    let count = write_file(&client, format, path, &part).await.inspect_err(|_| drop(std::fs::remove_file(&part)))?;
-    std::fs::rename(&part, path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let written = write_file(&client, format, path, &part).await.and_then(|count| {
+        std::fs::rename(&part, path).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(count)
+    });
+    let count = written.inspect_err(|_| drop(std::fs::remove_file(&part)))?;
     eprintln!("{} products in {}", grouped(count), path.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -106,8 +110,10 @@ fn write_product(out: &mut impl Write, format: Format, product: &Product) -> any
                 .iter()
                 .map(|column| ((*column).to_owned(), product.get(*column).cloned().unwrap_or_default()))
                 .collect();
-            serde_json::to_writer(&mut *out, &fields)?;
-            Ok(out.write_all(b"\n")?)
+            // Not straight into `out`: an error of serde's hides that the output is gone.
+            let mut line = serde_json::to_vec(&fields)?;
+            line.push(b'\n');
+            Ok(out.write_all(&line)?)
         }
     }
 }

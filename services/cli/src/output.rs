@@ -48,7 +48,7 @@ pub(crate) fn print_product(product: &Product) -> anyhow::Result<()> {
 /// As wide as the terminal; unlimited when the output goes elsewhere.
 pub(crate) fn table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use events::{Change, ChangeKind, Message, PRODUCT_SUBJECTS, ProductEvent};
 use futures_util::StreamExt;
 
@@ -13,6 +13,7 @@ use crate::stack;
 pub(crate) async fn run(watch: &Watch, target: &Target) -> anyhow::Result<ExitCode> {
     let url = match &watch.nats_url {
         Some(url) => url.clone(),
+        None if target.url.is_some() => bail!("watch reads the stream, not the API: pass --nats-url with --url"),
         None => stack::find("NATS_URL", "--nats-url")?,
     };
     let nats = async_nats::connect(&url).await.with_context(|| format!("NATS at {url} cannot be reached"))?;
@@ -28,7 +29,7 @@ pub(crate) async fn run(watch: &Watch, target: &Target) -> anyhow::Result<ExitCo
             Err(error) => eprintln!("freshet: {}: {:#}", message.subject, anyhow::Error::new(error)),
         }
     }
-    anyhow::bail!("the connection to NATS at {url} is closed")
+    bail!("the connection to NATS at {url} is closed")
 }
 
 /// `12:03:04 updated #7 LAMP-1 v3: price 24.99 → 19.99, stock 4 → 3`

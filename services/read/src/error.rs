@@ -30,6 +30,9 @@ pub(crate) enum ReadError {
     /// Nothing was read within the time that a shared attempt has.
     #[error("no database answered in time")]
     Late,
+    /// A search whose words match too much to be sorted in the time that a statement has.
+    #[error("the query matches too much to be answered in time; narrow it by more words or filters")]
+    TooMuch,
     /// Our fault, never the client's: the cause is logged, not sent.
     #[error("the database refused a query")]
     Database(#[source] Arc<sqlx::Error>),
@@ -58,7 +61,7 @@ impl ReadError {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        use ReadError::{Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query};
+        use ReadError::{Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query, TooMuch};
         let text = error.to_string();
         match &error {
             Query(QueryFault::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, text),
@@ -67,7 +70,9 @@ impl From<ReadError> for Problem {
             ),
             NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
             OverBudget(wait) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(*wait),
-            Away(_) | Behind | Late => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY_AFTER),
+            Away(_) | Behind | Late | TooMuch => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY_AFTER)
+            }
             Database(_) | Corrupt(_) | Lost => {
                 tracing::error!(cause = &error as &dyn std::error::Error, "read_failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; the request id is in its log")

@@ -68,7 +68,7 @@ impl WriteError {
             Self::NotFound(_) => of(StatusCode::NOT_FOUND),
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
-                .with_errors([FieldError::new("sku", self.to_string())]),
+                .with_errors([field_error(FieldFault::new("sku", self))]),
             Self::Database(error) => match Fault::of(error) {
                 Fault::Away | Fault::Conflict => {
                     let detail = "the database is away or busy; the change may or may not have been stored";

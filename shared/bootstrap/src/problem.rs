@@ -106,13 +106,6 @@ impl Problem {
     }
 }
 
-impl FieldError {
-    /// `field` is a name of the body's top level.
-    pub fn new(field: &str, detail: impl Into<String>) -> Self {
-        Self { pointer: format!("#/{}", field.replace('~', "~0").replace('/', "~1")), detail: detail.into() }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).expect("strings and numbers always serialize");
@@ -140,7 +133,7 @@ mod tests {
         );
         let fields = Problem { request_id: "r2".into(), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "one field") }
             .of_kind("/problems/invalid-field", "Invalid field")
-            .with_errors([FieldError::new("a/b", "a string")]);
+            .with_errors([FieldError { pointer: "#/a~1b".into(), detail: "a string".into() }]);
         assert_eq!(
             serde_json::to_string(&fields).expect("serializes"),
             r##"{"type":"/problems/invalid-field","title":"Invalid field","status":422,"detail":"one field","request_id":"r2","errors":[{"pointer":"#/a~1b","detail":"a string"}]}"##

@@ -22,7 +22,7 @@ pub enum Content {
 pub struct Entry {
     pub epoch: Epoch,
     pub version: Version,
-    /// *R*: the entry includes every change strictly below this position.
+    /// *R*: the entry includes every change whose event's position is strictly below this one.
     pub read_at: Position,
     pub content: Content,
 }

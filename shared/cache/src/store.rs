@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use catalog::ProductId;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Pipeline, Script};
+use redis::{Client, Pipeline, RedisResult, Script};
 
 use crate::Entry;
 
@@ -50,11 +50,13 @@ impl Cache {
     /// The values held for `ids`, in their order; what is no value of ours counts as not held.
     pub async fn get(&self, ids: &[ProductId]) -> Result<Vec<Option<Entry>>, CacheError> {
         let mut pipeline = Pipeline::with_capacity(ids.len());
+        // One key of another type is no reason to do without the others.
+        pipeline.ignore_errors();
         for id in ids {
             pipeline.get(Entry::key(*id));
         }
-        let values: Vec<Option<Vec<u8>>> = pipeline.query_async(&mut self.connection.clone()).await?;
-        Ok(values.into_iter().map(|value| Entry::decode(&Bytes::from(value?)).ok()).collect())
+        let values: Vec<RedisResult<Option<Vec<u8>>>> = pipeline.query_async(&mut self.connection.clone()).await?;
+        Ok(values.into_iter().map(|value| Entry::decode(&Bytes::from(value.ok()??)).ok()).collect())
     }
 
     /// Puts entries that were read from a database, each unless a newer one is held; how many were written.
@@ -72,8 +74,7 @@ impl Cache {
             return Ok(0);
         }
         let mut connection = self.connection.clone();
-        let written: redis::RedisResult<Vec<u8>> =
-            self.put_pipeline(entries, only_held).query_async(&mut connection).await;
+        let written: RedisResult<Vec<u8>> = self.put_pipeline(entries, only_held).query_async(&mut connection).await;
         let written = match written {
             Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
                 self.put_if_newer.load_async(&mut connection).await?;

@@ -130,10 +130,14 @@ async fn a_value_of_another_form_counts_as_not_held_and_is_replaced() {
         command(&server, &["SET", &Entry::key(id(1)), other]).await;
         assert_eq!(cache.get(&[id(1)]).await.unwrap(), [None], "{other}");
     }
-    command(&server, &["SET", &Entry::key(id(1)), "short"]).await;
+    for other in [["SET", &Entry::key(id(1)), "short"], ["RPUSH", &Entry::key(id(2)), "a list"]] {
+        command(&server, &other).await;
+    }
+    cache.fill(&[(id(3), entry(5, 1, 1))]).await.unwrap();
+    assert_eq!(cache.get(&[id(1), id(2), id(3)]).await.unwrap(), [None, None, Some(entry(5, 1, 1))]);
 
-    assert_eq!(cache.fill(&[(id(1), entry(5, 1, 1))]).await.unwrap(), 1);
-    assert_eq!(cache.get(&[id(1)]).await.unwrap(), [Some(entry(5, 1, 1))]);
+    assert_eq!(cache.fill(&[(id(1), entry(5, 1, 1)), (id(2), entry(5, 1, 1))]).await.unwrap(), 2);
+    assert_eq!(cache.get(&[id(1), id(2)]).await.unwrap(), [Some(entry(5, 1, 1)), Some(entry(5, 1, 1))]);
 }
 
 #[tokio::test]

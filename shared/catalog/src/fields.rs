@@ -5,6 +5,10 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Far more fields than any object of ours has. Bounds the search for repeated names, which compares each with each,
+/// and the answer, which names every fault.
+const FIELDS_MAX: usize = 64;
+
 /// One field that is not allowed as it is: an RFC 6901 pointer in fragment form and what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldFault {
@@ -40,13 +44,16 @@ impl<'a> Fields<'a> {
     /// Reads the object and refuses a field that stands in it twice: which one was meant cannot be known.
     pub fn parse(json: &'a [u8]) -> Result<Self, Refusal> {
         let value: &RawValue = serde_json::from_slice(json).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let refused = |detail| Refusal::Invalid(vec![FieldFault { pointer: "#".to_owned(), detail }]);
         if !value.get().starts_with('{') {
-            let fault = FieldFault { pointer: "#".to_owned(), detail: "must be a JSON object".to_owned() };
-            return Err(Refusal::Invalid(vec![fault]));
+            return Err(refused("must be a JSON object".to_owned()));
         }
         let mut reader = serde_json::Deserializer::from_str(value.get());
         let unread: Vec<(String, &RawValue)> =
             reader.deserialize_map(Members).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        if unread.len() > FIELDS_MAX {
+            return Err(refused(format!("must have at most {FIELDS_MAX} fields, has {}", unread.len())));
+        }
         let faults = unread
             .iter()
             .enumerate()
@@ -54,6 +61,11 @@ impl<'a> Fields<'a> {
             .map(|(_, (name, _))| FieldFault::new(name, "must stand only once"))
             .collect();
         Ok(Self { unread, faults })
+    }
+
+    /// Whether the field was sent and not read yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.unread.iter().any(|(unread, _)| unread == name)
     }
 
     /// The field read by `read`; `None` if it is absent or at fault.
@@ -69,7 +81,7 @@ impl<'a> Fields<'a> {
 
     /// Like [`Fields::take`], and a fault if the field is absent.
     pub fn require<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        if self.unread.iter().all(|(unread, _)| unread != name) {
+        if !self.has(name) {
             self.fault(name, "is required");
             return None;
         }

@@ -44,10 +44,12 @@ impl NewProduct {
         let category = fields.take_nullable("category", text).flatten();
         let image_url = fields.take_nullable("image_url", text).flatten();
         let amount: Option<Price> = fields.require("price", price);
-        let currency: Currency = fields.take("currency", text).unwrap_or_default();
+        // One that is at fault says nothing of the price's decimals.
+        let currency = if fields.has("currency") { fields.take("currency", text) } else { Some(Currency::default()) };
         let stock = fields.take("stock", integer).unwrap_or_default();
-        let price =
-            amount.and_then(|amount| amount.within(currency).map_err(|fault| fields.fault("price", fault)).ok());
+        let price = amount
+            .zip(currency)
+            .and_then(|(amount, currency)| amount.within(currency).map_err(|fault| fields.fault("price", fault)).ok());
         let built = (|| {
             Some(Self {
                 sku: sku?,
@@ -57,7 +59,7 @@ impl NewProduct {
                 category,
                 image_url,
                 price: price?,
-                currency,
+                currency: currency?,
                 stock,
             })
         })();
@@ -193,6 +195,17 @@ mod tests {
         assert!(matches!(NewProduct::parse(b"{\"sku\":"), Err(Refusal::Malformed(_))));
         assert!(matches!(NewProduct::parse(b"\xff"), Err(Refusal::Malformed(_))));
         assert_eq!(faults(ProductPatch::parse(b" [1]"))[0].1, "must be a JSON object");
+    }
+
+    #[test]
+    fn an_object_of_very_many_fields_is_refused_in_one_word() {
+        let body = |count: usize| {
+            let fields: Vec<String> = (0..count).map(|at| format!(r#""{at}":1"#)).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        assert_eq!(faults(ProductPatch::parse(body(64).as_bytes())).len(), 64);
+        let refused = faults(ProductPatch::parse(body(10_000).as_bytes()));
+        assert_eq!(refused, [("#".to_owned(), "must have at most 64 fields, has 10000".to_owned())]);
     }
 
     #[test]

@@ -24,7 +24,9 @@ fn check(text: &str, max: usize, is_allowed_control: fn(char) -> bool) -> Result
     if has == 0 || has > max {
         return Err(TextFault::Length { max, has });
     }
-    if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+    // U+FEFF is white space to the readers of the published patterns (ECMA 262), though not to Unicode.
+    let is_padding = |c: char| c.is_whitespace() || c == '\u{FEFF}';
+    if text.starts_with(is_padding) || text.ends_with(is_padding) {
         return Err(TextFault::Padded);
     }
     if text.chars().any(|c| c.is_control() && !is_allowed_control(c)) {

@@ -10,7 +10,8 @@ use crate::{Epoch, Position};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub epoch: Epoch,
-    /// For an event an upper bound of its commit's position, never falling within an epoch; for a heartbeat its *h*.
+    /// For an event an upper bound of its commit's position; for a heartbeat its *h*, or the position of the events that
+    /// were published with it. Never falls within an epoch.
     pub position: Position,
     /// The id of the message before this one in the stream, so that a reader sees a gap; `None` for the very first.
     pub previous: Option<Uuid>,

@@ -53,6 +53,17 @@ pub async fn read(catalogue: &Client, id: ProductId) -> Product {
     try_read(catalogue, id).await.expect("the product exists")
 }
 
+/// The value of a metric of a service, by the beginning of its line; 0 while there is none.
+///
+/// # Panics
+/// There is no answer.
+pub async fn metric(ops: &Client, line: &str) -> f64 {
+    let metrics = ops.get("/metrics").await.expect("the service answers");
+    let text = String::from_utf8_lossy(&metrics.body);
+    let value = text.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
+    value.unwrap_or(0.0)
+}
+
 async fn send(
     catalogue: &Client,
     method: Method,

@@ -5,16 +5,8 @@ use std::time::{Duration, Instant};
 
 use cache::Entry;
 use catalog::Version;
-use testkit::api::{create, read, set_price, try_read};
+use testkit::api::{create, metric, read, set_price, try_read};
 use testkit::{Options, holds, stack};
-
-/// The value of a counter of a service, by the beginning of its line.
-async fn counter(ops_url: &str, line: &str) -> f64 {
-    let metrics = testkit::client(ops_url).get("/metrics").await.unwrap();
-    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
-    let value = text.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
-    value.unwrap_or(0.0)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_through_the_gateway_is_seen_on_every_read_node() {
@@ -46,7 +38,7 @@ async fn a_fill_from_a_replica_that_lags_never_wins_over_what_the_node_has_seen(
     let env = [("FRESHET_REPLICA_LAG_MAX_MS", "3600000"), ("FRESHET_PRODUCT_TTL_SECONDS", "3600")];
     let shop = tokio::task::block_in_place(|| stack(Options { read_nodes: 1, ..Options::default() }, &env));
     let urls = shop.stack.urls();
-    let (gateway, node) = (shop.gateway(), &shop.read_nodes()[0]);
+    let (gateway, node, ops) = (shop.gateway(), &shop.read_nodes()[0], &testkit::client(&urls.read_ops[0]));
     let product = create(&gateway, "LAMP-1").await.id;
     let redis = redis::Client::open(urls.redis.as_str()).unwrap();
     let mut redis = redis.get_multiplexed_async_connection().await.unwrap();
@@ -67,13 +59,13 @@ async fn a_fill_from_a_replica_that_lags_never_wins_over_what_the_node_has_seen(
     holds(async || cached(&mut redis).await == Some(patched.version)).await;
     holds(async || read(node, product).await.version == patched.version).await;
     let asked = "freshet_source_queries_total{source=\"replica\"}";
-    let before = counter(&urls.read_ops[0], asked).await;
+    let before = metric(ops, asked).await;
     let held: i64 = sqlx::query_scalar("select version from products").fetch_one(&replica).await.unwrap();
     assert_eq!(held, 1, "the replica still has the old version");
     redis::cmd("DEL").arg(Entry::key(product)).exec_async(&mut redis).await.unwrap();
 
     assert_eq!(read(node, product).await, patched);
-    assert!(counter(&urls.read_ops[0], asked).await > before, "the replica that lags was asked");
+    assert!(metric(ops, asked).await > before, "the replica that lags was asked");
     sqlx::query("select pg_wal_replay_resume()").execute(&replica).await.unwrap();
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {

@@ -16,7 +16,6 @@ pub(super) fn install_missing(progress: &Progress) -> Result<()> {
         return Ok(());
     }
     let packages = missing.join(" ");
-    progress.say(&format!("installing {packages}"));
     let mut install = if servers::is_root() {
         Command::new("sh")
     } else if can_sudo() {
@@ -28,6 +27,7 @@ pub(super) fn install_missing(progress: &Progress) -> Result<()> {
             "these packages are missing, and this user is neither root nor may use sudo: install them with\n  sudo apt-get install {packages}"
         );
     };
+    progress.say(&format!("installing {packages}"));
     // The name takes the place of $0.
     let output = install.args(["-c", INSTALL, "install-packages"]).args(&missing).stdin(Stdio::null()).output()?;
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();

@@ -9,7 +9,8 @@ pub mod postgres;
 mod probe;
 mod redis;
 
-use std::path::Path;
+use std::env;
+use std::path::PathBuf;
 
 pub use nats::{Nats, launch as nats, url as nats_url};
 pub use postgres::Postgres;
@@ -23,18 +24,22 @@ pub fn is_root() -> bool {
 
 /// The Debian packages whose programs are not found.
 pub fn missing_packages() -> Vec<&'static str> {
-    let has = |program: &str| {
-        let path = std::env::var("PATH").unwrap_or_default();
-        path.split(':').chain(["/usr/sbin"]).any(|folder| Path::new(folder).join(program).is_file())
-    };
     let mut missing = Vec::new();
     if postgres::programs().is_err() {
         missing.push("postgresql");
     }
-    for (program, package) in [("redis-server", "redis-server"), ("nats-server", "nats-server"), ("nginx", "nginx")] {
-        if !has(program) {
-            missing.push(package);
-        }
-    }
+    // Each is named like its program.
+    missing.extend(["redis-server", "nats-server", "nginx"].iter().filter(|name| find(name).is_none()));
     missing
+}
+
+/// The program to run for `name`; if it is nowhere, starting it says so.
+fn program(name: &str) -> PathBuf {
+    find(name).unwrap_or_else(|| name.into())
+}
+
+/// Debian has some servers in a folder that is not in an ordinary user's search path.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).chain(["/usr/sbin".into()]).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

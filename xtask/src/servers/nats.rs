@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Probe;
+use super::{Probe, program};
 use crate::process::{Launch, Process, Stop};
 use crate::repository;
 
@@ -44,7 +44,7 @@ pub fn launch(name: &str, dir: &Path, port: u16) -> Result<Launch> {
     let config = repository::file("nats/nats.conf");
     Ok(Launch {
         name: name.to_owned(),
-        program: "nats-server".into(),
+        program: program("nats-server"),
         args: vec!["--config".to_owned(), config.display().to_string()],
         env: [
             ("NATS_PORT".to_owned(), port.to_string()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Probe, is_root};
+use super::{Probe, is_root, program};
 use crate::process::{Launch, Process, Stop};
 use crate::repository;
 
@@ -22,7 +22,7 @@ pub struct Gateway {
     /// Holds the configuration, the pid file and the temporary files.
     pub dir: PathBuf,
     pub port: u16,
-    /// The ports of the nodes that GET, HEAD and OPTIONS go to.
+    /// The ports of the nodes that GET and HEAD go to.
     pub read: Vec<u16>,
     /// The ports of the nodes that everything else goes to.
     pub write: Vec<u16>,
@@ -34,7 +34,7 @@ impl Gateway {
         let config = self.configure()?;
         Ok(Launch {
             name: name.to_owned(),
-            program: program(),
+            program: program("nginx"),
             args: arguments(&self.dir, &config),
             env: BTreeMap::new(),
             log: self.dir.join("nginx.log"),
@@ -63,7 +63,7 @@ impl Gateway {
         let config = self.dir.join("nginx.conf");
         let candidate = self.dir.join("nginx.conf.candidate");
         fs::write(&candidate, self.render()?)?;
-        let check = Command::new(program()).arg("-t").args(arguments(&self.dir, &candidate)).output()?;
+        let check = Command::new(program("nginx")).arg("-t").args(arguments(&self.dir, &candidate)).output()?;
         ensure!(check.status.success(), "nginx refuses its configuration: {}", String::from_utf8_lossy(&check.stderr));
         fs::rename(candidate, &config)?;
         Ok(config)
@@ -112,10 +112,4 @@ fn quoted(path: &Path) -> Result<String> {
 fn arguments(dir: &Path, config: &Path) -> Vec<String> {
     // Without `-e` it would open the package's own log, which only root may.
     ["-p", &dir.display().to_string(), "-e", "stderr", "-c", &config.display().to_string()].map(str::to_owned).into()
-}
-
-/// Debian's nginx lies outside an ordinary user's search path.
-fn program() -> PathBuf {
-    let packaged = Path::new("/usr/sbin/nginx");
-    if packaged.exists() { packaged.to_owned() } else { "nginx".into() }
 }

@@ -20,8 +20,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
     ("wal_level", "replica"),
-    // One for each replica, and as many again while a base backup is taken.
-    ("max_wal_senders", "16"),
+    // One for each of 16 replicas, and two while the last one is copied.
+    ("max_wal_senders", "18"),
     ("max_replication_slots", "16"),
     // Many tests at once, each with pools of its own.
     ("max_connections", "300"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Probe;
+use super::{Probe, program};
 use crate::process::{Launch, Process, Stop};
 
 /// Room for the hot part of a million products at about 1 KiB each.
@@ -59,7 +59,7 @@ pub fn launch(name: &str, dir: &Path, port: u16) -> Result<Launch> {
     ];
     Ok(Launch {
         name: name.to_owned(),
-        program: "redis-server".into(),
+        program: program("redis-server"),
         args: args.concat().into_iter().map(str::to_owned).collect(),
         env: BTreeMap::new(),
         log: dir.join("redis.log"),

@@ -19,6 +19,7 @@ use state::{Lock, State};
 pub use state::{Member, Phase};
 pub use urls::Urls;
 
+use crate::interrupt;
 use crate::process::Process;
 
 /// A running stack. Who started it and neither stopped nor [detached](Stack::detach) it stops it by dropping it.
@@ -72,13 +73,12 @@ impl Stack {
             return Ok(());
         }
         let _lock = Lock::take(dir)?;
-        if let Some(mut stack) = Self::load(dir)? {
-            stack.stop()?;
-        }
+        let stopped = Self::load(dir).and_then(|stack| stack.map_or(Ok(()), |mut stack| stack.stop()));
         if wipe {
-            fs::remove_dir_all(dir)?;
+            // A record that cannot be read or written, as on a full disk, must not keep the data there.
+            return Ok(fs::remove_dir_all(dir)?);
         }
-        Ok(())
+        stopped
     }
 
     /// Adds a read node; the gateway sends it requests only once it is ready. Returns its name.
@@ -96,6 +96,11 @@ impl Stack {
             self.state.options.read_nodes -= 1;
             node.stop();
             return Err(error);
+        }
+        // `up` stops its stack without the lock.
+        if State::load(&self.dir)?.is_none_or(|now| now.phase == Phase::Stopping) {
+            node.stop();
+            bail!("the stack was stopped while {name} was starting");
         }
         self.state.members.push(Member { role: Role::Read, process: node });
         self.save()?;
@@ -181,6 +186,8 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         if self.is_owned {
+            // A signal that led here is the wish to stop; only one more is the wish to kill.
+            interrupt::take();
             // Errors concern the record only; the processes are stopped whatever becomes of it.
             let _ = self.stop();
         }

@@ -2,9 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::Stack;
 use crate::demo;
@@ -18,13 +17,8 @@ impl Stack {
         }
         let file = self.dir.join("demo.ndjson");
         demo::write(wanted, BufWriter::new(File::create(&file)?))?;
-        let import = Command::new(self.state.bin_dir.join("freshet"))
-            .args(["import", "--quiet", "--url", &self.urls().gateway])
-            .arg(&file)
-            .output()
-            .context("freshet does not start")?;
-        let error = String::from_utf8_lossy(&import.stderr);
-        ensure!(import.status.success(), "the demo products cannot be loaded: {error}");
+        let arguments = ["import", "--quiet", "--url", &self.urls().gateway, &file.display().to_string()];
+        self.run("freshet", &arguments).context("the demo products cannot be loaded")?;
         fs::remove_file(file)?;
         self.state.products_loaded = wanted;
         self.save()?;

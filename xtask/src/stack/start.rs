@@ -10,7 +10,8 @@ use super::Stack;
 use super::launches::slot;
 use super::layout::{Options, Role};
 use super::state::{Lock, Member, Phase, State};
-use crate::process::{Launch, Process};
+use crate::interrupt;
+use crate::process::Process;
 use crate::servers::postgres;
 
 impl Stack {
@@ -25,6 +26,8 @@ impl Stack {
         if let Some(last) = &mut last {
             let alive = last.names_alive().join(", ");
             ensure!(alive.is_empty(), "a stack already runs here ({alive}); `cargo xtask down` stops it");
+            // What outlived them would keep their ports.
+            last.members.iter_mut().for_each(|member| member.process.kill9());
         }
         let bin_dir = bin_dir.canonicalize().context("the folder of the programs is missing")?;
         let state = State::next(last.as_ref(), options, &bin_dir);
@@ -56,13 +59,7 @@ impl Stack {
     }
 
     fn start_services(&mut self, progress: &dyn Fn(&str)) -> Result<()> {
-        let migrated = Command::new(self.state.bin_dir.join("freshet-write"))
-            .arg("migrate")
-            .envs(self.state.service_env())
-            .output()
-            .context("freshet-write does not start")?;
-        let error = String::from_utf8_lossy(&migrated.stderr);
-        ensure!(migrated.status.success(), "the migrations cannot be applied: {error}");
+        self.run("freshet-write", &["migrate"]).context("the migrations cannot be applied")?;
         progress("the schema is up to date");
         // The relay in the write service makes the stream that the others follow.
         self.start_roles(&[Role::Write])?;
@@ -78,13 +75,26 @@ impl Stack {
         Ok(())
     }
 
+    /// Runs a built program to its end.
+    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        let output = Command::new(self.state.bin_dir.join(program))
+            .args(arguments)
+            .envs(self.state.service_env())
+            .output()
+            .with_context(|| format!("{program} does not start"))?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        // A terminal's Ctrl-C ends it too, and it says nothing.
+        ensure!(output.status.success(), "{}", if interrupt::is_pending() { "interrupted" } else { error.trim() });
+        Ok(())
+    }
+
     /// Starts all members of these roles at once, then waits for each. They are recorded as soon as they exist.
     fn start_roles(&mut self, roles: &[Role]) -> Result<()> {
         let first = self.state.members.len();
         for role in roles {
             for number in 1..=self.state.options.count(*role) {
                 let name = role.name(number);
-                let launch: Launch = self.state.launch(&self.dir, *role, &name)?;
+                let launch = self.state.launch(&self.dir, *role, &name)?;
                 let process = Process::spawn(launch)?;
                 self.state.members.push(Member { role: *role, process });
                 self.save()?;

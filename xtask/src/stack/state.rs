@@ -105,8 +105,8 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir)?;
-        let file = File::create(dir.join("lock"))?;
+        let file = fs::create_dir_all(dir).and_then(|()| File::create(dir.join("lock")));
+        let file = file.with_context(|| format!("{} cannot be written", dir.display()))?;
         if file.try_lock().is_err() {
             bail!("another command is starting, changing or stopping the stack in {}", dir.display());
         }

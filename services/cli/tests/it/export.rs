@@ -85,18 +85,24 @@ async fn a_file_is_written_whole_or_not_at_all() {
     let missing = folder.join("missing.csv");
     let failed = freshet(&["export", "-o", missing.to_str().unwrap()], "http://127.0.0.1:1").output().await.unwrap();
     assert_eq!(failed.status.code(), Some(2));
-    let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let taken = folder.join("taken.csv");
+    std::fs::create_dir(&taken).unwrap();
+    assert_eq!(run(&["export", "-o", taken.to_str().unwrap()]).await.status.code(), Some(2));
+    let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    left.sort();
     std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(left, [file]);
+    assert_eq!(left, [file, taken]);
 }
 
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let url = format!("http://{}", serving(router()).await);
-    let mut child = freshet(&["export"], &url).spawn().unwrap();
-    child.stdout.take().unwrap().read_exact(&mut [0; 10]).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    for arguments in [&["export"][..], &["export", "--json"]] {
+        let mut child = freshet(arguments, &url).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0; 10]).await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    }
 }
 
 #[tokio::test]

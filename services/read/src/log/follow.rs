@@ -21,7 +21,7 @@ pub(crate) const CHECK: &str = "log";
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for an answer of JetStream; it is tried again for ever.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Between two attempts to subscribe, so that a restarted server is followed again at once.
+/// Between two attempts to subscribe: a restarted server is soon followed again, one that refuses is not flooded.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The one task that feeds the log.
@@ -104,9 +104,9 @@ impl Follower {
                         tracing::warn!(%error, "log_not_reached");
                     }
                     self.report_age();
-                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 

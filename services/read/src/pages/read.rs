@@ -9,7 +9,7 @@ use super::{PageQuery, ProductPage};
 use crate::error::ReadError;
 use crate::log::SharedLog;
 use crate::products::{Answer, Trace};
-use crate::sources::Sources;
+use crate::sources::{Sources, Work};
 use crate::store;
 
 /// Longest reading of a page: searches for common words look at many rows, and one more source may have to be asked.
@@ -22,6 +22,7 @@ pub(crate) async fn read_page(
     query: &PageQuery,
 ) -> Result<Answer<ProductPage>, ReadError> {
     let read = sources.read(
+        Work::Search,
         |connection, query| Box::pin(store::page(connection, query)),
         query,
         |found, epoch, read_at| {

@@ -34,17 +34,18 @@ where
     /// Joins the attempt for `key` that is under way, or begins `attempt`, which must end by itself.
     pub(super) async fn join(&self, key: K, attempt: impl Future<Output = T> + Send + 'static) -> Landed<T> {
         let (shared, is_collapsed) = {
-            // Held until the new attempt is listed, so that it cannot end before.
             let mut running = lock(&self.0);
             if let Some(shared) = running.get(&key) {
                 (shared.clone(), true)
             } else {
                 let listed = Listed { running: Arc::clone(&self.0), key };
-                let task = tokio::spawn(async move {
+                let attempt = async move {
                     let _listed = listed;
                     attempt.await
-                });
-                let shared = task.map(Result::ok).boxed().shared();
+                };
+                // Begun by whoever waits first, when the list is free: a runtime that shuts down drops the attempt at
+                // once, and with it the attempt's place on the list.
+                let shared = async { tokio::spawn(attempt).await.ok() }.boxed().shared();
                 running.insert(key, shared.clone());
                 (shared, false)
             }
@@ -107,5 +108,15 @@ mod tests {
         let failed = flights.join(7, async { panic!("as planned") }).await;
         assert_eq!(failed, Landed { outcome: None::<u32>, is_collapsed: false });
         assert_eq!(flights.join(7, async { 1 }).await.outcome, Some(1));
+    }
+
+    #[test]
+    fn an_attempt_that_cannot_begin_any_more_holds_up_nobody() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        let landed = Flights::new().join(7, async { 1 }).now_or_never();
+        assert_eq!(landed, Some(Landed { outcome: None, is_collapsed: false }));
     }
 }

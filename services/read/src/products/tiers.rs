@@ -15,10 +15,10 @@ use super::redis::Redis;
 use super::{Answer, Forward, Trace};
 use crate::error::ReadError;
 use crate::log::SharedLog;
-use crate::sources::{Source, Sources, count_rejection};
+use crate::sources::{Source, Sources, Work, count_rejection};
 use crate::store::{self, Stored};
 
-/// Longest attempt to read from the databases: a replica that fails, its repetition and the primary fit in.
+/// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
 const FILL_MAX: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
@@ -84,6 +84,7 @@ impl Tiers {
     /// Reads `ids` from a database and puts what it found into Redis.
     pub(super) async fn fill(self: Arc<Self>, ids: Vec<ProductId>) -> Result<Filled, ReadError> {
         let read = self.sources.read(
+            Work::Lookup,
             |connection, ids| Box::pin(store::products_by_id(connection, ids)),
             &ids[..],
             |stored, epoch, read_at| self.admit(stored, epoch, read_at),
@@ -110,6 +111,7 @@ impl Tiers {
     /// Reads `skus` from a database.
     pub(super) async fn read_skus(&self, skus: &[Sku]) -> Result<Answer<HashMap<Sku, Entry>>, ReadError> {
         let read = self.sources.read(
+            Work::Lookup,
             |connection, skus| Box::pin(store::products_by_sku(connection, skus)),
             skus,
             |stored, epoch, read_at| self.admit(stored, epoch, read_at),

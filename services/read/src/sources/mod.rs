@@ -53,6 +53,15 @@ pub(crate) struct Sourced<T> {
 /// A plain function, and its future boxed: a closure's would borrow what the compiler cannot show to be `Send`.
 pub(crate) type Query<A, T> = for<'q> fn(&'q mut PgConnection, &'q A) -> BoxFuture<'q, Result<(Epoch, T), sqlx::Error>>;
 
+/// What a query asks of a database, and so what it means when it runs into the statement's timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A few rows by their keys: the server is sick, and the next one is asked.
+    Lookup,
+    /// As much as the client's words match: it would take as long elsewhere, least of all is it for the primary.
+    Search,
+}
+
 /// Every database that this node may ask.
 #[derive(Debug)]
 pub(crate) struct Sources {
@@ -86,6 +95,7 @@ impl Sources {
     /// No database could be asked, the primary's budget is spent, or even the primary's answer was not admitted.
     pub(crate) async fn read<A: ?Sized, T>(
         &self,
+        work: Work,
         query: Query<A, T>,
         argument: &A,
         admit: impl Fn(&T, Epoch, Position) -> Result<(), Rejection>,
@@ -106,18 +116,27 @@ impl Sources {
             match replica.ask(query, argument).await {
                 Ok(answer) if is_admitted(&answer) => return Ok(answer),
                 Ok(_) => {}
+                Err(error) if work == Work::Search && is_timed_out(&error) => return Err(ReadError::TooMuch),
                 Err(error) => tracing::warn!(%error, server = %replica, "source_failed"),
             }
         }
         let primary = self.primary.as_ref().filter(|primary| primary.is_usable()).ok_or(ReadError::Away(None))?;
         self.budget.take()?;
-        let answer = primary.ask(query, argument).await.map_err(ReadError::from_primary)?;
+        let answer = primary.ask(query, argument).await.map_err(|error| match work {
+            Work::Search if is_timed_out(&error) => ReadError::TooMuch,
+            _ => ReadError::from_primary(error),
+        })?;
         if is_admitted(&answer) { Ok(answer) } else { Err(ReadError::Behind) }
     }
 
     fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
         self.replicas.iter().chain(&self.primary)
     }
+}
+
+/// Whether the statement ran into its timeout.
+fn is_timed_out(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("57014"))
 }
 
 /// Counts an entry that was found in `tier` but may not be served.

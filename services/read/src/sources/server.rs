@@ -1,16 +1,21 @@
 //! One Postgres server: its pool, and one query on one of its connections.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::time::timeout;
 
 use super::{Query, Source, Sourced};
 use crate::store;
 
 /// Longest run of a statement: whoever asked has given up by then.
 const STATEMENT_TIMEOUT_MS: &str = "2000";
+/// Longest wait for an answer, repetition included: a server that does not even report the statement's timeout hangs,
+/// and what is left of the caller's time is for the next source.
+const ANSWER_MAX: Duration = Duration::from_millis(2_500);
 /// Longest wait for a connection; the next source may have one.
 const ACQUIRE_MAX: Duration = Duration::from_secs(1);
 /// Idle connections are given back after this.
@@ -70,10 +75,13 @@ impl Server {
 
     /// Runs `query`; once more if its connection turned out to be dead.
     pub(super) async fn ask<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {
-        match self.ask_once(query, argument).await {
-            Err(sqlx::Error::Io(_)) => self.ask_once(query, argument).await,
-            answer => answer,
-        }
+        let ask = async {
+            match self.ask_once(query, argument).await {
+                Err(sqlx::Error::Io(_)) => self.ask_once(query, argument).await,
+                answer => answer,
+            }
+        };
+        timeout(ANSWER_MAX, ask).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
     }
 
     async fn ask_once<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {

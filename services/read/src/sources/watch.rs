@@ -47,13 +47,13 @@ impl Watcher {
         let mut connection = None;
         let looks = async {
             loop {
-                let is_usable = match timeout(LOOK_MAX, look(&self.server, &mut connection)).await {
-                    Ok(Ok((epoch, position))) => self.keeps_up(epoch, position),
-                    Ok(Err(_)) | Err(_) => false,
-                };
-                if !is_usable {
+                let looked = timeout(LOOK_MAX, look(&self.server, &mut connection)).await;
+                let is_usable = if let Ok(Ok((epoch, position))) = looked {
+                    self.keeps_up(epoch, position)
+                } else {
                     connection = None;
-                }
+                    false
+                };
                 self.tell(is_usable);
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }

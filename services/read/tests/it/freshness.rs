@@ -19,14 +19,7 @@ fn entry(product: &Product, epoch: Epoch, read_at: Position) -> Entry {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_lacks_an_event_is_asked_and_not_believed() {
     let mut world = World::new().await;
-    let (frozen, mut replica) = world.frozen_replica().await;
-    let old = insert(&mut replica, "LAMP-1").await;
-    let node = world.node_with(&frozen.primary_url, &[]).await;
-    let first = world.create("LAMP-1").await;
-    assert_eq!(first.id, old.id);
-    let new = world.set_stock(&first, 3).await;
-    // Until the event arrives the replica's row is as good as any; whatever is answered, it never gets older again.
-    node.has_seen(&new).await;
+    let (node, new) = world.node_ahead_of_its_replica().await;
     let cache = Cache::new(world.redis.url(), HOUR).unwrap();
     let rejected = "freshet_fills_rejected_total{tier=\"replica\",reason=\"below_floor\"}";
     let before = node.metric(rejected).await;

@@ -102,13 +102,7 @@ async fn who_holds_a_page_gets_it_again_only_when_it_has_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_replica_that_lacks_an_event_is_read_from_the_primary() {
     let mut world = World::new().await;
-    let (frozen, mut replica) = world.frozen_replica().await;
-    let old = insert(&mut replica, "LAMP-1").await;
-    let node = world.node_with(&frozen.primary_url, &[]).await;
-    let first = world.create("LAMP-1").await;
-    assert_eq!(first.id, old.id);
-    let new = world.set_stock(&first, 3).await;
-    node.has_seen(&new).await;
+    let (node, new) = world.node_ahead_of_its_replica().await;
 
     let page = node.get("/products").await;
 

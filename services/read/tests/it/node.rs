@@ -129,6 +129,19 @@ impl World {
         set_epoch(&mut connection, EPOCH).await;
         (frozen, connection)
     }
+
+    /// A node that has seen the second version of a product, of which its only replica has the first for ever.
+    pub(crate) async fn node_ahead_of_its_replica(&mut self) -> (RunningNode, Product) {
+        let (frozen, mut replica) = self.frozen_replica().await;
+        let old = insert(&mut replica, "LAMP-1").await;
+        let node = self.node_with(&frozen.primary_url, &[]).await;
+        let first = self.create("LAMP-1").await;
+        assert_eq!(first.id, old.id);
+        let new = self.set_stock(&first, 3).await;
+        // Until the event arrives the replica's row is as good as any; whatever is answered, it never gets older again.
+        node.has_seen(&new).await;
+        (node, new)
+    }
 }
 
 pub(crate) async fn set_epoch(database: &mut PgConnection, epoch: Epoch) {
@@ -199,9 +212,6 @@ impl RunningNode {
 
     /// The value of a metric, by the beginning of its line.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
-        let metrics = self.ops.get("/metrics").await.unwrap();
-        let text = String::from_utf8(metrics.body.to_vec()).unwrap();
-        let value = text.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
-        value.unwrap_or(0.0)
+        testkit::api::metric(&self.ops, line).await
     }
 }

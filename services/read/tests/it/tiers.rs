@@ -2,7 +2,11 @@
 
 use events::{Epoch, Position};
 use http::StatusCode;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use testkit::{Databases, Publisher, holds};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::node::{EPOCH, World, insert, position, set_epoch};
 
@@ -138,6 +142,70 @@ async fn without_the_primary_the_replica_answers() {
     let node = world.node().await;
 
     assert_eq!(node.product(lamp.id).await, lamp);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_hangs_delays_its_readers_and_fails_none() {
+    let mut world = World::new().await;
+    let (frozen, mut replica) = world.frozen_replica().await;
+    let hang = CancellationToken::new();
+    let node = world.node_with(&hanging(&frozen.primary_url, hang.clone()).await, &[]).await;
+    let lamp = world.create("LAMP-1").await;
+    let mut lock = replica.begin().await.unwrap();
+    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+
+    let hang_under_way = async {
+        let waits = "select exists (select from pg_locks where not granted and relation = 'products'::regclass)";
+        holds(async || sqlx::query_scalar(waits).fetch_one(&mut *lock).await.unwrap()).await;
+        hang.cancel();
+    };
+    let (answer, ()) = tokio::join!(node.get("/products?skus=LAMP-1"), hang_under_way);
+
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("cache-status"), "redis; fwd=bypass; detail=primary");
+    holds(async || node.metric(USABLE).await < 1.0).await;
+    assert_eq!(node.product(lamp.id).await, lamp);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_takes_too_long_is_not_tried_again_on_the_primary() {
+    let mut world = World::new().await;
+    let (frozen, mut replica) = world.frozen_replica().await;
+    let node = world.node_with(&frozen.primary_url, &[]).await;
+    let lamp = world.create("LAMP-1").await;
+    let mut lock = replica.begin().await.unwrap();
+    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    let primary = "freshet_source_queries_total{source=\"primary\"}";
+    let before = node.metric(primary).await;
+
+    let answer = node.get("/products/search?q=lamp").await;
+
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.problem().detail.contains("narrow it"), "{}", answer.problem().detail);
+    assert!(node.metric(primary).await <= before);
+    assert_eq!(node.product(lamp.id).await, lamp, "a look-up goes on to the primary");
+}
+
+/// The URL of a server that passes everything on, until it is told to hang: then nothing passes and nothing closes.
+async fn hanging(url: &str, hang: CancellationToken) -> String {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let (host, port) = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect((host.as_str(), port)).await.unwrap();
+            let hang = hang.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    () = hang.cancelled() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    options.host("127.0.0.1").port(own.port()).to_url_lossy().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use futures_util::{FutureExt, StreamExt};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +108,9 @@ impl Relay {
         let woken = async {
             match wake_ups {
                 Some(wake_ups) => {
-                    futures_util::StreamExt::next(wake_ups).await;
+                    wake_ups.next().await;
+                    // One turn answers all that have come: a turn for each would go on long after the commits.
+                    while let Some(Some(_)) = wake_ups.next().now_or_never() {}
                 }
                 None => std::future::pending().await,
             }

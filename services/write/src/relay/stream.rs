@@ -8,14 +8,19 @@ use async_nats::jetstream::{self, context};
 use bytes::Bytes;
 use events::Message;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::turn::RelayError;
 
-/// The stream's settings as they are deployed. `max_bytes` holds some 4 million events, a day at 50 changes a second;
-/// `max_msg_size` is twice the largest event that the limits on texts let through.
+/// The stream's settings as they are deployed. `max_bytes` holds some 3 million events of 1 KB with a heartbeat each, or
+/// the heartbeats of five idle days (0.8 GiB a day), so it binds before `max_age`; `max_msg_size` is twice the largest
+/// event that the limits on texts let through.
 const CONFIG: &str = include_str!("../../../../nats/catalog.json");
+
+/// Messages after the mark are looked up one by one, this many at a time: a full turn in a few round trips.
+const LOOKUPS_AT_ONCE: usize = 64;
 
 /// The last message of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub(super) struct Tail {
     pub(super) sequence: u64,
     pub(super) id: Option<Uuid>,
     pub(super) epoch: u64,
-    /// The time of the last heartbeat of that epoch, below which none may be announced.
+    /// The time of the last heartbeat of the relay's epoch, below which none may be announced.
     pub(super) announced: Option<OffsetDateTime>,
 }
 
@@ -44,7 +49,6 @@ pub(super) async fn learn(context: &jetstream::Context) -> Result<(Stream, Tail)
     if let Some(last) = message_at(&stream, tail.sequence).await? {
         tail.id = Some(last.id());
         tail.epoch = last.stamp().epoch.0;
-        tail.announced = last_announced(&stream, tail.epoch).await?;
     }
     Ok((stream, tail))
 }
@@ -63,15 +67,26 @@ pub(super) async fn message_at(stream: &Stream, sequence: u64) -> Result<Option<
 
 /// The ids of the messages of `epoch` from after the mark to the end: their rows are in the stream already.
 pub(super) async fn ids_after(stream: &Stream, mark: u64, tail: &Tail) -> Result<HashSet<Uuid>, RelayError> {
-    let mut ids = HashSet::new();
-    for sequence in mark + 1..=tail.sequence {
-        if let Some(message) = message_at(stream, sequence).await?
-            && message.stamp().epoch.0 == tail.epoch
-        {
-            ids.insert(message.id());
-        }
+    futures_util::stream::iter(mark + 1..=tail.sequence)
+        .map(|sequence| message_at(stream, sequence))
+        .buffered(LOOKUPS_AT_ONCE)
+        .try_filter_map(|message| async move {
+            Ok(message.filter(|message| message.stamp().epoch.0 == tail.epoch).map(|message| message.id()))
+        })
+        .try_collect()
+        .await
+}
+
+/// The time of the stream's last heartbeat, if that is of `epoch`: another primary's clock proves nothing of this one's.
+pub(super) async fn last_announced(stream: &Stream, epoch: u64) -> Result<Option<OffsetDateTime>, RelayError> {
+    match stream.get_last_raw_message_by_subject(events::HEARTBEAT_SUBJECT).await {
+        Ok(message) => Ok(match Message::decode(&message.payload) {
+            Ok(Message::Heartbeat { stamp, heartbeat, .. }) if stamp.epoch.0 == epoch => Some(heartbeat.t),
+            _ => None,
+        }),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(RelayError::stream(error)),
     }
-    Ok(ids)
 }
 
 /// A message ready to be published.
@@ -118,17 +133,6 @@ pub(super) async fn publish(
         }
     }
     failure.map_or(Ok(sequence), Err)
-}
-
-async fn last_announced(stream: &Stream, epoch: u64) -> Result<Option<OffsetDateTime>, RelayError> {
-    match stream.get_last_raw_message_by_subject(events::HEARTBEAT_SUBJECT).await {
-        Ok(message) => Ok(match Message::decode(&message.payload) {
-            Ok(Message::Heartbeat { stamp, heartbeat, .. }) if stamp.epoch.0 == epoch => Some(heartbeat.t),
-            _ => None,
-        }),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(RelayError::stream(error)),
-    }
 }
 
 fn is_not_found(error: &context::GetStreamError) -> bool {

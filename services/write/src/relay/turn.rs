@@ -19,7 +19,7 @@ use super::outbox::{self, Pending};
 use super::session::Session;
 use super::stream::{self, Outgoing, Tail};
 
-/// Rows of one turn: some tens of milliseconds of publishing, and at most 40 MB in memory.
+/// Rows of one turn: some tens of milliseconds of publishing, and with the longest texts some 50 MB in memory.
 const ROWS_MAX: usize = 500;
 
 /// What a turn has done.
@@ -119,11 +119,12 @@ impl Leader {
                 }
                 tracing::info!(epoch = number, before = epoch.number, "epoch_begun");
                 metrics::counter!("freshet_epochs_begun_total").increment(1);
-                self.tail = Some(Tail { epoch: number, announced: None, ..tail });
+                self.tail = Some(Tail { epoch: number, ..tail });
                 Ok(Turn { published: 0, has_more: true })
             }
             Verdict::Continue => {
-                let tail = Tail { epoch: epoch.number, ..tail };
+                let announced = stream::last_announced(&stream, epoch.number).await?;
+                let tail = Tail { epoch: epoch.number, announced, ..tail };
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
                 self.publish(tail, t, h, pending, &held).await
             }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::shop::Shop;
 
-/// What the stream takes in one message (`max_payload` of the NATS server is 1 MiB; the design keeps far below).
-const EVENT_BYTES_MAX: usize = 128 * 1024;
+/// Half of what the stream takes in one message (`max_msg_size` in `nats/catalog.json`), headers included.
+const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// From now on the database refuses every new row of `table`.
 async fn refuse_rows(db: &PgPool, table: &str) {

@@ -27,11 +27,13 @@ fn detail(fault: Result<PageQuery, QueryFault>) -> String {
 
 /// Queries that are valid, with values that need escaping.
 fn valid_query() -> impl Strategy<Value = (bool, Vec<(String, String)>)> {
-    let text = || "[^\\p{Cc}\\s]{1,40}";
+    let text = || "[^\\p{Cc}\\s\\u{FEFF}]{1,40}";
     let amount = || (0_u32.., 0_u32..100).prop_map(|(whole, cents)| format!("{whole}.{cents:02}"));
     let optional = (
         proptest::option::of(text().prop_map(|text| ("brand", text))),
-        proptest::option::of("[^\\p{Cc}\\s/]{1,9}(/[^\\p{Cc}\\s/]{1,9}){0,2}".prop_map(|text| ("category", text))),
+        proptest::option::of(
+            "[^\\p{Cc}\\s\\u{FEFF}/]{1,9}(/[^\\p{Cc}\\s\\u{FEFF}/]{1,9}){0,2}".prop_map(|text| ("category", text)),
+        ),
         proptest::option::of(any::<bool>().prop_map(|is| ("in_stock", is.to_string()))),
         proptest::option::of(amount().prop_map(|amount| ("min_price", amount))),
         proptest::option::of(amount().prop_map(|amount| ("max_price", amount))),
