@@ -140,6 +140,17 @@ fn reads_and_writes_go_their_ways() {
 }
 
 #[test]
+fn the_longest_link_of_a_page_passes() {
+    let link = "x".repeat(24_000);
+    let (node, _) = answering(move |mut stream, _| {
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nlink: {link}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    });
+    let answer = Running::start(&[node], &[upstream("write").0]).ask("GET /products HTTP/1.1");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.len() > 24_000);
+}
+
+#[test]
 fn what_a_path_takes_is_told_for_both_services_together() {
     let running = Running::start(&[upstream("read").0], &[upstream("write").0]);
 
