@@ -120,7 +120,9 @@ impl Sources {
                 Err(error) => tracing::warn!(%error, server = %replica, "source_failed"),
             }
         }
-        let primary = self.primary.as_ref().filter(|primary| primary.is_usable()).ok_or(ReadError::Away(None))?;
+        // Asked even if it was away when it was last looked at: after its restart the replicas lack its new epoch, and
+        // nobody else has an answer.
+        let primary = self.primary.as_ref().ok_or(ReadError::Away(None))?;
         self.budget.take()?;
         let answer = primary.ask(query, argument).await.map_err(|error| match work {
             Work::Search if is_timed_out(&error) => ReadError::TooMuch,
