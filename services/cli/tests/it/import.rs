@@ -110,12 +110,17 @@ async fn a_server_that_vanishes_mid_import_is_an_error_that_says_how_many_rows_a
             line.clear();
             socket.read_line(&mut line).await.unwrap();
         }
+        // Not before the rows that it confirms have come.
+        let (mut rows, mut read) = (0, vec![0; 1 << 16]);
+        while rows < 2 {
+            let length = socket.read(&mut read).await.unwrap();
+            rows += read[..length].iter().filter(|byte| **byte == b'}').count();
+        }
         let answers = "{\"line\":1,\"status\":200}\n{\"line\":2,\"status\":200}\n";
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         let answer = format!("{head}{:x}\r\n{answers}\r\n", answers.len());
         socket.get_mut().write_all(answer.as_bytes()).await.unwrap();
         // Reading on keeps the kernel from throwing away, with a reset, the answers just sent.
-        let mut read = vec![0; 1 << 16];
         while socket.read(&mut read).await.is_ok_and(|length| !read[..length].ends_with(b"0\r\n\r\n")) {}
     });
     let lines = "{\"sku\":\"A\"}\n".repeat(200_000).into_bytes();
