@@ -1,10 +1,15 @@
 //! What one follower of the stream knows, and what that lets it serve: a pure state machine without I/O or clock.
 //!
 //! Architecture invariant: nothing here reads a clock, a socket or a random number; `now` is an argument. The same code
-//! decides in the read service and, later, in the model that checks it.
+//! decides in the read service and in the model that checks it (`tests/model`).
 
 mod log;
+mod memory;
 mod provenance;
+mod requirement;
+mod token;
 
 pub use log::{Applied, Log};
 pub use provenance::{Provenance, Rejection};
+pub use requirement::{Judgement, Need, ReadFrom, Requirement, TOKENS_MAX};
+pub use token::{TOKEN_TEXT_MAX, Token, TokenFault};

@@ -1,17 +1,24 @@
 //! The log as one node has followed it: floors, the start of what it can vouch for, and the last heartbeat.
 
-use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use catalog::{ProductId, Version};
 use events::{Epoch, Heartbeat, Message, Position};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::memory::{Answer, Change, Memory};
 use crate::{Provenance, Rejection};
 
-/// How many changes and answers are remembered at most: about 100 MB. At 1,000 a second this is 16 minutes, above the
-/// default horizon; beyond it the oldest are forgotten early, which costs hits, never correctness.
-const REMEMBERED_MAX: usize = 1_000_000;
+/// How many changes are remembered at most: about 100 MB. At 1,000 a second this is 16 minutes, above the default
+/// horizon; beyond it the oldest are forgotten early, which costs hits, never correctness.
+const CHANGES_MAX: usize = 1_000_000;
+/// How many answers that were newer than the log are remembered at most: about 25 MB, and many times the hot products.
+///
+/// Their age does not count. A replica may show a commit for which the primary still waits for another replica; until
+/// the log shows the change, nothing else tells that the primary is behind the answer.
+const ANSWERS_MAX: usize = 250_000;
 
 /// What a message did to the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,36 +34,18 @@ pub enum Applied {
 }
 
 /// The state of one follower.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     horizon: Duration,
     epoch: Epoch,
+    generation: u64,
     /// Whether a message of the present epoch has been processed; until then nothing vouches for a cached entry.
     has_begun: bool,
-    /// Every change above this position is in `floors` or still to come.
+    /// Every change above this position is in `memory` or still to come.
     start: Position,
-    floors: HashMap<ProductId, Floor>,
-    remembered: VecDeque<Remembered>,
+    memory: Memory,
     last_message: Option<Uuid>,
     heartbeat: Option<Heartbeat>,
-    /// The largest position that an answer of this node was read at.
-    answered_at: Position,
-}
-
-#[derive(Debug, Default)]
-struct Floor {
-    version: Version,
-    /// How many remembered changes and answers speak of the product; the floor goes with the last of them.
-    remembered: u32,
-}
-
-#[derive(Debug)]
-struct Remembered {
-    since: Duration,
-    id: ProductId,
-    /// Of an event its own position, of an answer the one that it was read at.
-    position: Position,
-    is_event: bool,
 }
 
 impl Log {
@@ -65,13 +54,12 @@ impl Log {
         Self {
             horizon,
             epoch: Epoch::default(),
+            generation: 0,
             has_begun: false,
             start: Position::default(),
-            floors: HashMap::new(),
-            remembered: VecDeque::new(),
+            memory: Memory::default(),
             last_message: None,
             heartbeat: None,
-            answered_at: Position::default(),
         }
     }
 
@@ -92,13 +80,17 @@ impl Log {
             Applied::Restarted
         };
         if applied != Applied::Next {
+            self.generation += 1;
             // What stood between the last message processed and this one is unknown. Floors stay: versions only rise.
             self.start = self.start.max(stamp.position);
             self.has_begun = true;
         }
         match message {
-            Message::Product(event) => self.remember(event.change.id, event.change.version, stamp.position, true, now),
-            Message::Heartbeat { heartbeat, .. } => self.heartbeat = Some(*heartbeat),
+            Message::Product(event) => {
+                let (id, version) = (event.change.id, event.change.version);
+                self.memory.remember_change(Change { since: now, id, version, position: stamp.position });
+            }
+            Message::Heartbeat { heartbeat, .. } => self.hear(*heartbeat),
         }
         self.forget_old(now);
         applied
@@ -136,11 +128,49 @@ impl Log {
     }
 
     /// Takes note that this node has answered with an admitted entry, so that it never answers with an older one.
-    pub fn answered(&mut self, id: ProductId, entry: Provenance, now: Duration) {
-        if entry.epoch == self.epoch && entry.version > self.floor(id) {
-            self.answered_at = self.answered_at.max(entry.read_at);
-            self.remember(id, entry.version, entry.read_at, false, now);
-            self.forget_old(now);
+    pub fn answered(&mut self, id: ProductId, entry: Provenance) {
+        if entry.epoch != self.epoch || entry.version <= self.floor(id) {
+            return;
+        }
+        self.memory.remember_answer(Answer { id, version: entry.version, read_at: entry.read_at });
+        if self.memory.answers() > ANSWERS_MAX
+            && let Some(oldest) = self.memory.forget_oldest_answer()
+            && self.position().is_none_or(|h| oldest.read_at >= h)
+        {
+            // The log has not even passed what it was read at.
+            self.start = self.start.max(oldest.read_at);
+        }
+    }
+
+    /// Which stretch of the log vouches for what is kept near: a gap or a new epoch begins another.
+    ///
+    /// Within one, an entry that was admitted and then kept up with every event needs no further look at floor or R.
+    /// Whoever keeps entries near notes it beside each and serves none of another.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// `Catalog-As-Of`: every write acknowledged before this moment is in what may be served. To be read before any tier
+    /// is asked.
+    pub fn as_of(&self) -> Option<OffsetDateTime> {
+        self.heartbeat.map(|heartbeat| heartbeat.t)
+    }
+
+    /// Every write whose position, read after its commit, is strictly below this one is in the log.
+    pub fn position(&self) -> Option<Position> {
+        self.heartbeat.map(|heartbeat| heartbeat.h)
+    }
+
+    /// Forgets the changes that are older than the horizon, or more than the limit, and moves the start past them. Every
+    /// message does it too.
+    pub fn forget_old(&mut self, now: Duration) {
+        while let Some(oldest) = self.memory.oldest_change() {
+            let is_old = now.saturating_sub(oldest.since) > self.horizon;
+            if !is_old && self.memory.changes() <= CHANGES_MAX {
+                return;
+            }
+            self.start = self.start.max(oldest.position);
+            self.memory.forget_oldest_change();
         }
     }
 
@@ -153,19 +183,19 @@ impl Log {
         self.epoch
     }
 
-    /// The last heartbeat of the present epoch.
+    /// The furthest heartbeat of the present epoch.
     pub const fn heartbeat(&self) -> Option<Heartbeat> {
         self.heartbeat
     }
 
     /// The newest version of a product that this node knows of.
     pub fn floor(&self, id: ProductId) -> Version {
-        self.floors.get(&id).map(|floor| floor.version).unwrap_or_default()
+        self.memory.floor(id)
     }
 
     /// How many changes and answers are remembered.
     pub fn remembered(&self) -> usize {
-        self.remembered.len()
+        self.memory.changes() + self.memory.answers()
     }
 
     fn admit_position(&self, read_at: Position) -> Result<(), Rejection> {
@@ -178,39 +208,23 @@ impl Log {
     }
 
     fn begin_epoch(&mut self, epoch: Epoch) {
-        *self = Self { epoch, last_message: self.last_message, ..Self::new(self.horizon) };
+        let (generation, last_message) = (self.generation + 1, self.last_message);
+        *self = Self { epoch, generation, last_message, ..Self::new(self.horizon) };
     }
 
-    fn remember(&mut self, id: ProductId, version: Version, position: Position, is_event: bool, now: Duration) {
-        let floor = self.floors.entry(id).or_default();
-        floor.version = floor.version.max(version);
-        floor.remembered += 1;
-        self.remembered.push_back(Remembered { since: now, id, position, is_event });
+    /// One that is heard again, because the stream is followed anew, takes nothing back.
+    fn hear(&mut self, heard: Heartbeat) {
+        let furthest = self.heartbeat.get_or_insert(heard);
+        furthest.t = furthest.t.max(heard.t);
+        furthest.h = furthest.h.max(heard.h);
     }
+}
 
-    /// Forgets what is older than the horizon, or more than the limit, and moves the start past it.
-    fn forget_old(&mut self, now: Duration) {
-        while let Some(oldest) = self.remembered.front() {
-            // An answer may be ahead of the log. Once the log has passed what it was read at, an event speaks for it.
-            let is_vouched_for = oldest.is_event || self.heartbeat.is_some_and(|beat| oldest.position < beat.h);
-            let is_old = now.saturating_sub(oldest.since) > self.horizon;
-            if !(is_old && is_vouched_for) && self.remembered.len() <= REMEMBERED_MAX {
-                return;
-            }
-            if oldest.is_event {
-                self.start = self.start.max(oldest.position);
-            } else if !is_vouched_for {
-                self.start = self.start.max(self.answered_at);
-            }
-            let id = oldest.id;
-            self.remembered.pop_front();
-            if let Some(floor) = self.floors.get_mut(&id) {
-                floor.remembered -= 1;
-                if floor.remembered == 0 {
-                    self.floors.remove(&id);
-                }
-            }
-        }
+impl Hash for Log {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.horizon, self.epoch, self.generation, self.has_begun, self.start).hash(state);
+        (self.last_message, self.as_of(), self.position()).hash(state);
+        self.memory.hash(state);
     }
 }
 
@@ -350,13 +364,35 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_remembered_until_the_log_has_passed_it() {
+    fn an_answer_is_remembered_until_the_log_has_shown_it() {
         let (mut log, mut stream) = begun();
-        log.answered(id(1), entry(5, 4, 500), NOW);
-        log.apply(&stream.heartbeat(400), NOW + HORIZON + NOW);
-        assert_eq!(log.admit_cached(id(1), entry(5, 3, 450)), Err(Rejection::BelowFloor));
-        log.apply(&stream.deleted(1, 4, 450), NOW + HORIZON + NOW);
-        log.apply(&stream.heartbeat(501), NOW + HORIZON + NOW);
-        assert_eq!(log.floor(id(1)), version(4), "the event still speaks for it");
+        log.answered(id(1), entry(5, 4, 500));
+        log.apply(&stream.heartbeat(900), NOW + HORIZON + NOW);
+        assert_eq!(log.admit_cached(id(1), entry(5, 3, 950)), Err(Rejection::BelowFloor));
+        log.apply(&stream.deleted(1, 4, 950), NOW + HORIZON + NOW);
+        assert_eq!(log.remembered(), 1, "the event speaks for it");
+        log.apply(&stream.heartbeat(960), NOW + HORIZON + NOW + HORIZON + NOW);
+        assert_eq!(log.remembered(), 0);
+        assert_eq!(log.admit_cached(id(1), entry(5, 3, 940)), Err(Rejection::BeforeStart));
+    }
+
+    #[test]
+    fn an_older_event_does_not_take_an_answer_along_when_it_is_forgotten() {
+        let (mut log, mut stream) = begun();
+        log.answered(id(1), entry(5, 4, 500));
+        log.apply(&stream.deleted(1, 3, 110), NOW);
+        log.apply(&stream.heartbeat(120), NOW + HORIZON + NOW);
+        assert_eq!(log.floor(id(1)), version(4));
+    }
+
+    #[test]
+    fn a_heartbeat_that_is_heard_again_takes_nothing_back() {
+        let (mut log, mut stream) = begun();
+        let again = Stream { epoch: 5, last: stream.last }.heartbeat(110);
+        log.apply(&stream.heartbeat(120), NOW);
+        let generation = log.generation();
+        assert_eq!(log.apply(&again, NOW), Applied::Restarted);
+        assert_eq!(log.position(), Some(Position(120)));
+        assert!(log.generation() > generation);
     }
 }

@@ -4,7 +4,7 @@ use catalog::Version;
 use events::{Epoch, Position};
 
 /// What is known of one entry, whichever tier it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Provenance {
     pub epoch: Epoch,
     /// The product's version; [`Version::ABSENT`] for "there is no such product".
@@ -12,6 +12,19 @@ pub struct Provenance {
     /// *R*: the source's position read before the snapshot of the query, on the query's own connection; the event's
     /// position if the entry was made from an event. The entry includes every change strictly below it.
     pub read_at: Position,
+}
+
+impl Provenance {
+    /// Whether the entry includes a change of its epoch whose event has this position.
+    pub fn covers(self, position: Position) -> bool {
+        // Strictly: a commit at this very position need not have been visible yet.
+        position < self.read_at
+    }
+
+    /// Whether an entry of the same product is to replace one of `held`: the order of the script in Redis.
+    pub fn is_newer_than(self, held: Self) -> bool {
+        (self.epoch, self.version, self.read_at) > (held.epoch, held.version, held.read_at)
+    }
 }
 
 /// Why an entry is not admitted; the next source may have a better one.

@@ -1,0 +1,248 @@
+//! What a read was asked to include: all tokens that came with it, and how an answer meets them.
+
+use catalog::ProductId;
+use events::{Epoch, Position};
+
+use crate::{Log, Provenance, Token, TokenFault};
+
+/// Tokens of one request at most: a client merges what several of its writers got; above it, one for each is enough.
+pub const TOKENS_MAX: usize = 16;
+
+/// Which kind of source an answer was read from. It decides what its *R* proves about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadFrom {
+    /// Near cache or Redis, also after an event has refreshed the entry there.
+    Cache,
+    Replica,
+    Primary,
+}
+
+impl ReadFrom {
+    /// Whether a read that was at `read_at` before its query includes a write whose token says `token`.
+    pub(crate) fn has_reached(self, read_at: Position, token: Position) -> bool {
+        match self {
+            // The R of an entry made from an event is where the relay was, which may be past a write that came between
+            // the relay's snapshot and its position: it orders events, and proves nothing of a token.
+            Self::Cache => false,
+            // What a replica has replayed is visible there.
+            Self::Replica => read_at >= token,
+            // A commit record is in the log before the commit is visible, so that an equal position proves nothing.
+            Self::Primary => read_at > token,
+        }
+    }
+}
+
+/// Where a read with this requirement has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Any admitted answer will do.
+    Nothing,
+    /// The log strictly past this position, or a replica at it.
+    Position(Position),
+    /// Only the primary can tell: a token is of another epoch than this node's, or of none.
+    Primary,
+}
+
+/// What the primary's position, read after the tokens had arrived, says about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// What the primary answers includes every write that is not lost.
+    Met,
+    /// A token is of a later epoch than this server's: it is an old primary, or the token is forged. Says nothing; 503.
+    Elsewhere,
+    /// No write of this epoch has got such a token: 400.
+    Forged,
+}
+
+/// All tokens of one request; each must be met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requirement(Vec<Token>);
+
+impl Requirement {
+    /// Reads every value of the header, each with one token or several, comma-separated.
+    pub fn parse<'v>(values: impl IntoIterator<Item = &'v str>) -> Result<Self, TokenFault> {
+        let mut tokens: Vec<Token> = Vec::new();
+        let texts = values.into_iter().flat_map(|value| value.split(',')).map(str::trim);
+        for (before, text) in texts.filter(|text| !text.is_empty()).enumerate() {
+            if before == TOKENS_MAX {
+                return Err(TokenFault::TooMany { max: TOKENS_MAX });
+            }
+            let token = Token::parse(text)?;
+            // One of the same epoch and product says less or more, never something else.
+            let same = |held: &&mut Token| {
+                held.epoch == token.epoch && held.product.map(|(id, _)| id) == token.product.map(|(id, _)| id)
+            };
+            match tokens.iter_mut().find(same) {
+                Some(held) => {
+                    held.position = held.position.max(token.position);
+                    held.product = held.product.max(token.product);
+                }
+                None => tokens.push(token),
+            }
+        }
+        Ok(Self(tokens))
+    }
+
+    /// Whether nothing is required.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where a node of this epoch has to look.
+    pub fn need(&self, epoch: Epoch) -> Need {
+        if self.0.iter().any(|token| token.epoch != epoch || token.epoch == Epoch(0)) {
+            return Need::Primary;
+        }
+        self.0.iter().map(|token| token.position).max().map_or(Need::Nothing, Need::Position)
+    }
+
+    /// Whether an answer that was admitted includes every write; also the answer of a flight that others began.
+    ///
+    /// `product` is the id that the answer is about; `None` for an answer about several.
+    pub fn is_met(&self, log: &Log, product: Option<ProductId>, read: Provenance, from: ReadFrom) -> bool {
+        self.0.iter().all(|token| token.is_met(log, product, read, from))
+    }
+
+    /// Whether whatever the log vouches for includes every write, so that caches may be asked as if nothing was required.
+    pub fn is_met_by_log(&self, log: &Log) -> bool {
+        self.0.iter().all(|token| token.is_met_by_log(log))
+    }
+
+    /// Judges by the primary. `position` was read there after the tokens had arrived; `epoch` is 0 while that server
+    /// has made none since it was started, since its positions are then not comparable with any token's.
+    pub fn judge_by_primary(&self, epoch: Epoch, position: Position) -> Judgement {
+        let judgements = self.0.iter().map(|token| match token.epoch {
+            _ if epoch == Epoch(0) => Judgement::Met,
+            later if later > epoch => Judgement::Elsewhere,
+            same if same == epoch && token.position > position => Judgement::Forged,
+            _ => Judgement::Met,
+        });
+        judgements.fold(Judgement::Met, |all, one| match (all, one) {
+            (Judgement::Forged, _) | (_, Judgement::Forged) => Judgement::Forged,
+            (Judgement::Elsewhere, _) | (_, Judgement::Elsewhere) => Judgement::Elsewhere,
+            _ => Judgement::Met,
+        })
+    }
+}
+
+impl From<Token> for Requirement {
+    fn from(token: Token) -> Self {
+        Self(vec![token])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use catalog::Version;
+    use events::{Heartbeat, Message, Stamp};
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(5);
+
+    fn id(id: i64) -> ProductId {
+        id.try_into().expect("positive")
+    }
+
+    fn version(version: i64) -> Version {
+        version.try_into().expect("not negative")
+    }
+
+    fn token(epoch: u64, position: u64, product: Option<(i64, i64)>) -> Token {
+        let product = product.map(|(product, at)| (id(product), version(at)));
+        Token { epoch: Epoch(epoch), position: Position(position), product }
+    }
+
+    fn parsed(tokens: &[Token]) -> Result<Requirement, TokenFault> {
+        let texts: Vec<String> = tokens.iter().map(|token| token.to_text()).collect();
+        Requirement::parse([texts.join(", ").as_str()])
+    }
+
+    fn read(epoch: u64, at: i64, read_at: u64) -> Provenance {
+        Provenance { epoch: Epoch(epoch), version: version(at), read_at: Position(read_at) }
+    }
+
+    /// A log that has processed a heartbeat of position `h`.
+    fn log_at(h: u64) -> Log {
+        let mut log = Log::new(Duration::from_mins(10));
+        let stamp = Stamp { epoch: EPOCH, position: Position(h), previous: None };
+        let heartbeat = Heartbeat { t: OffsetDateTime::UNIX_EPOCH, h: Position(h) };
+        log.apply(&Message::Heartbeat { id: Uuid::from_u128(1), stamp, heartbeat }, Duration::ZERO);
+        log
+    }
+
+    #[test]
+    fn several_tokens_become_one_for_each_epoch_and_product() {
+        let same = [token(5, 100, Some((1, 3))), token(5, 90, Some((1, 4))), token(5, 80, None), token(5, 70, None)];
+        let reduced = Requirement(vec![token(5, 100, Some((1, 4))), token(5, 80, None)]);
+        assert_eq!(parsed(&same), Ok(reduced));
+        assert_eq!(Requirement::parse(["", " , "]), Ok(Requirement::default()));
+    }
+
+    #[test]
+    fn tokens_are_counted_over_all_values_of_the_header() {
+        let text = token(5, 1, None).to_text();
+        assert!(Requirement::parse([text.as_str(); TOKENS_MAX]).is_ok());
+        assert_eq!(Requirement::parse([text.as_str(); TOKENS_MAX + 1]), Err(TokenFault::TooMany { max: TOKENS_MAX }));
+    }
+
+    #[test]
+    fn a_token_of_another_epoch_or_of_none_needs_the_primary() {
+        assert_eq!(parsed(&[]).map(|all| all.need(EPOCH)), Ok(Need::Nothing));
+        assert_eq!(
+            parsed(&[token(5, 9, None), token(5, 12, Some((1, 1)))]).map(|all| all.need(EPOCH)),
+            Ok(Need::Position(Position(12)))
+        );
+        for epoch in [0, 4, 6] {
+            let all = parsed(&[token(5, 9, None), token(epoch, 12, None)]);
+            assert_eq!(all.map(|all| all.need(EPOCH)), Ok(Need::Primary), "{epoch}");
+        }
+        assert_eq!(parsed(&[token(0, 9, None)]).map(|all| all.need(Epoch(0))), Ok(Need::Primary));
+    }
+
+    #[test]
+    fn the_version_of_the_very_product_meets_a_token() {
+        let written = Requirement::from(token(5, 100, Some((1, 3))));
+        let log = log_at(50);
+        assert!(written.is_met(&log, Some(id(1)), read(5, 3, 1), ReadFrom::Cache));
+        assert!(!written.is_met(&log, Some(id(1)), read(5, 2, 1), ReadFrom::Cache));
+        assert!(!written.is_met(&log, Some(id(2)), read(5, 3, 1), ReadFrom::Cache));
+        assert!(!written.is_met(&log, None, read(5, 3, 1), ReadFrom::Cache));
+        assert!(!written.is_met(&log, Some(id(1)), read(6, 3, 1), ReadFrom::Cache));
+    }
+
+    #[test]
+    fn a_log_strictly_past_the_position_meets_a_token() {
+        let written = Requirement::from(token(5, 100, None));
+        assert!(!written.is_met_by_log(&log_at(100)));
+        assert!(written.is_met_by_log(&log_at(101)));
+        assert!(!Requirement::from(token(4, 100, None)).is_met_by_log(&log_at(101)));
+        assert!(!Requirement::from(token(0, 100, None)).is_met_by_log(&Log::new(Duration::ZERO)));
+    }
+
+    #[test]
+    fn a_replica_at_the_position_and_a_primary_past_it_meet_a_token() {
+        let written = Requirement::from(token(5, 100, None));
+        let log = log_at(50);
+        let is_met = |read_at, from| written.is_met(&log, None, read(5, 0, read_at), from);
+        assert!(is_met(100, ReadFrom::Replica) && !is_met(99, ReadFrom::Replica));
+        assert!(is_met(101, ReadFrom::Primary) && !is_met(100, ReadFrom::Primary));
+        assert!(!is_met(101, ReadFrom::Cache), "an event's position says nothing of a token");
+        assert!(!written.is_met(&log, None, read(6, 0, 900), ReadFrom::Replica));
+    }
+
+    #[test]
+    fn only_a_primary_that_vouches_for_its_epoch_can_call_a_token_forged() {
+        let judge = |tokens: &[Token], epoch, position| {
+            parsed(tokens).map(|all| all.judge_by_primary(Epoch(epoch), Position(position)))
+        };
+        assert_eq!(judge(&[token(5, 100, None), token(4, 900, None)], 5, 100), Ok(Judgement::Met));
+        assert_eq!(judge(&[token(6, 1, None), token(5, 101, None)], 5, 100), Ok(Judgement::Forged));
+        assert_eq!(judge(&[token(6, 1, None), token(5, 100, None)], 5, 100), Ok(Judgement::Elsewhere));
+        assert_eq!(judge(&[token(5, 101, None)], 0, 100), Ok(Judgement::Met));
+    }
+}
