@@ -9,6 +9,7 @@ use catalog::Currency;
 
 use crate::config::ReadSettings;
 use crate::log::{Follower, SharedLog};
+use crate::near::Near;
 use crate::products::Products;
 use crate::sources::Sources;
 use crate::{http, log, sources};
@@ -38,7 +39,9 @@ impl Node {
     pub async fn start(settings: &ReadSettings) -> anyhow::Result<Self> {
         let health = Health::new(&[log::CHECK, sources::CHECK]);
         let mut background = Background::default();
-        let log = Arc::new(SharedLog::new(settings.horizon(), settings.replica_lag_max()));
+        let near = Near::new(settings.near_bytes_max);
+        let (horizon, lag_max) = (settings.horizon(), settings.replica_lag_max());
+        let log = Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max()));
         let sources = Arc::new(Sources::new(
             &settings.replica_urls,
             settings.database_url.as_ref(),

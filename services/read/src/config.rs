@@ -67,6 +67,15 @@ pub struct ReadSettings {
         value_parser = clap::value_parser!(u64).range(1..=LAG_MS_MAX))]
     pub nats_wait_ms: u64,
 
+    /// Memory for products kept near, in bytes; 0 keeps none
+    #[arg(long, env = "FRESHET_NEAR_BYTES_MAX", default_value_t = 268_435_456, value_name = "BYTES")]
+    pub near_bytes_max: u64,
+
+    /// How long the log may be silent before what is kept near is bypassed
+    #[arg(long, env = "FRESHET_NEAR_SILENCE_MAX_MS", default_value_t = 10_000, value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(1..=LAG_MS_MAX))]
+    pub near_silence_max_ms: u64,
+
     /// `Cache-Control` of products and lists
     #[arg(
         long,
@@ -92,6 +101,10 @@ impl ReadSettings {
 
     pub(crate) fn replica_lag_max(&self) -> Duration {
         Duration::from_millis(self.replica_lag_max_ms)
+    }
+
+    pub(crate) fn near_silence_max(&self) -> Duration {
+        Duration::from_millis(self.near_silence_max_ms)
     }
 
     pub(crate) fn horizon(&self) -> Duration {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use bootstrap::{FieldError, Problem};
 use catalog::{CorruptRow, FieldFault, ProductId};
+use freshness::{Rejection, TokenFault};
 
 use crate::pages::QueryFault;
 
@@ -17,6 +18,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum ReadError {
     #[error(transparent)]
     Query(#[from] QueryFault),
+    /// The request's `Consistency-Token` cannot be honoured, now or ever.
+    #[error("the header Consistency-Token {0}")]
+    Token(TokenFault),
     #[error("there is no product {0}")]
     NotFound(ProductId),
     /// The replicas could not answer, and the primary's budget for reads is spent.
@@ -27,6 +31,9 @@ pub(crate) enum ReadError {
     /// Even the primary's answer is older than what this node has seen, as after a failover that lost changes.
     #[error("no database is as fresh as what this node has seen")]
     Behind,
+    /// The log and the databases that could be asked lack a write that a token names.
+    #[error("what the token names has not arrived here yet")]
+    Unmet,
     /// Nothing was read within the time that a shared attempt has.
     #[error("no database answered in time")]
     Late,
@@ -61,16 +68,18 @@ impl ReadError {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
-        use ReadError::{Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query, TooMuch};
+        use ReadError::{
+            Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query, Token, TooMuch, Unmet,
+        };
         let text = error.to_string();
         match &error {
-            Query(QueryFault::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, text),
+            Query(QueryFault::Malformed(_)) | Token(_) => Self::new(StatusCode::BAD_REQUEST, text),
             Query(QueryFault::Invalid(faults)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, text).with_errors(
                 faults.iter().cloned().map(|FieldFault { pointer, detail }| FieldError { pointer, detail }),
             ),
             NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
             OverBudget(wait) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(*wait),
-            Away(_) | Behind | Late | TooMuch => {
+            Away(_) | Behind | Late | TooMuch | Unmet => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY_AFTER)
             }
             Database(_) | Corrupt(_) | Lost => {
@@ -78,5 +87,22 @@ impl From<ReadError> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; the request id is in its log")
             }
         }
+    }
+}
+
+/// Why what a source has may not be answered; the next source may have better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is older than what this node knows.
+    Old(Rejection),
+    /// It may lack a write that the request's tokens name.
+    Unmet,
+    /// A token names what not even the primary has.
+    Forged,
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Old(rejection)
     }
 }

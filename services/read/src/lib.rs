@@ -5,6 +5,7 @@ pub mod config;
 mod error;
 pub mod http;
 mod log;
+mod near;
 mod pages;
 mod products;
 mod sources;

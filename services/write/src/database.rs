@@ -9,6 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::store;
+
 /// The tables of the catalogue.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
@@ -35,7 +37,11 @@ const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// A pool that connects when it is first used, so that the service starts while Postgres is away.
 pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
     let options = database.clone().application_name("freshet-write").options(SESSION_LIMITS);
-    PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_WAIT_MAX).connect_lazy_with(options)
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_WAIT_MAX)
+        .after_connect(|connection, _| Box::pin(store::note_server_start(connection)))
+        .connect_lazy_with(options)
 }
 
 /// Applies the migrations that the database lacks; several at once wait for each other.

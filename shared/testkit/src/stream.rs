@@ -55,6 +55,11 @@ impl Publisher {
         self.raw(subject, payload).await;
     }
 
+    /// Lets the next message name one before it that nobody has seen, as after a loss.
+    pub fn lose_one(&mut self) {
+        self.previous = Some(Uuid::new_v4());
+    }
+
     /// Publishes any bytes.
     ///
     /// # Panics

@@ -4,9 +4,31 @@
 use std::time::{Duration, Instant};
 
 use cache::Entry;
-use catalog::Version;
-use testkit::api::{create, metric, read, set_price, try_read};
+use catalog::{Product, Version};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use testkit::api::{create, metric, read, set_price, try_read, try_set_price};
 use testkit::{Options, holds, stack};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_with_the_token_of_a_write_includes_it_on_any_node_at_once() {
+    let shop = tokio::task::block_in_place(|| stack(Options::default(), &[]));
+    let (gateway, nodes) = (shop.gateway(), shop.read_nodes());
+    let id = create(&gateway, "LAMP-1").await.id;
+    for round in 0..200 {
+        let answer = try_set_price(&gateway, id, &format!("{}.00", 1 + round)).await.unwrap();
+        let patched: Product = answer.json().unwrap();
+        let token = answer.headers["consistency-token"].clone();
+        for node in &nodes {
+            for path in [format!("/products/{id}"), format!("/products?ids={id}"), "/products?limit=1".to_owned()] {
+                let token = HeaderMap::from_iter([(HeaderName::from_static("consistency-token"), token.clone())]);
+                let read = node.request(Method::GET, &path, token, "").await.unwrap();
+                assert_eq!(read.status, StatusCode::OK, "{path}: {:?}", read.problem());
+                let text = String::from_utf8_lossy(&read.body);
+                assert!(text.contains(&format!("\"version\":{},", patched.version)), "round {round} {path}: {text}");
+            }
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_through_the_gateway_is_seen_on_every_read_node() {
@@ -35,7 +57,12 @@ async fn a_patch_through_the_gateway_is_seen_on_every_read_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fill_from_a_replica_that_lags_never_wins_over_what_the_node_has_seen() {
     // The replica stays in use however far it lags, and only an event or a read may correct an entry.
-    let env = [("FRESHET_REPLICA_LAG_MAX_MS", "3600000"), ("FRESHET_PRODUCT_TTL_SECONDS", "3600")];
+    // Nothing is kept near, so that each read asks what lies below.
+    let env = [
+        ("FRESHET_REPLICA_LAG_MAX_MS", "3600000"),
+        ("FRESHET_PRODUCT_TTL_SECONDS", "3600"),
+        ("FRESHET_NEAR_BYTES_MAX", "0"),
+    ];
     let shop = tokio::task::block_in_place(|| stack(Options { read_nodes: 1, ..Options::default() }, &env));
     let urls = shop.stack.urls();
     let (gateway, node, ops) = (shop.gateway(), &shop.read_nodes()[0], &testkit::client(&urls.read_ops[0]));

@@ -68,7 +68,8 @@ async fn every_imported_product_is_served_by_every_read_node_field_by_field() {
     let line = r#"{"sku":"LAMP-NEW","name":"Lamp","price":"1.00"}"#.to_owned() + "\n";
     let lines = again.stream_ndjson("/products?source=test", futures_util::stream::iter([line.into()])).await.unwrap();
     assert_eq!(lines.status, http::StatusCode::OK, "a query does not lead a stream astray");
-    let created: serde_json::Value = serde_json::from_slice(&lines.into_response().await.unwrap().body).unwrap();
+    let lines = String::from_utf8(lines.into_response().await.unwrap().body.to_vec()).unwrap();
+    let created: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     let id = created["id"].as_i64().unwrap();
     again.request(http::Method::DELETE, &format!("/products/{id}"), http::HeaderMap::new(), "").await.unwrap();
 

@@ -100,7 +100,7 @@ async fn while_the_replica_or_redis_is_away_reads_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_node_started_while_nats_is_away_serves_and_catches_up_later() {
-    let env = [("FRESHET_NATS_WAIT_MS", "200")];
+    let env = [("FRESHET_NATS_WAIT_MS", "200"), ("FRESHET_NEAR_BYTES_MAX", "0")];
     let mut shop = tokio::task::block_in_place(|| stack(Options { read_nodes: 1, ..Options::default() }, &env));
     let id = create(&shop.gateway(), "LAMP-1").await.id;
     changes_arrive(&shop, id, "2.00").await;

@@ -10,12 +10,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use cache::{Content, Entry};
 use catalog::{Product, ProductId, Sku};
+use freshness::Requirement;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conditional::{Cacheable, EntityTag, conditional};
 use crate::App;
 use crate::error::ReadError;
+use crate::log::AsOf;
 use crate::pages::{Parameters, QueryFault};
 use crate::products::Trace;
 
@@ -72,19 +74,22 @@ enum Named {
 pub(super) async fn get_batch(
     app: &App,
     pairs: Vec<(String, String)>,
+    including: &Requirement,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
-    let (body, trace) = match Named::read(pairs)? {
+    let (body, trace, as_of) = match Named::read(pairs)? {
         Named::Ids(ids) => {
-            let answer = app.products.by_ids(&ids).await?;
-            (body(&ids, |id| answer.value.get(id)), answer.trace)
+            let as_of = app.log.as_of();
+            let answer = app.products.by_ids_including(&ids, including).await?;
+            let oldest = answer.value.values().map(|entry| entry.epoch).min().unwrap_or_default();
+            (body(&ids, |id| answer.value.get(id)), answer.trace, AsOf::header_for(as_of, oldest))
         }
         Named::Skus(skus) => {
-            let answer = app.products.by_skus(&skus).await?;
-            (body(&skus, |sku| answer.value.get(sku)), answer.trace)
+            let (answer, as_of) = app.products.by_skus(&skus, including).await?;
+            (body(&skus, |sku| answer.value.get(sku)), answer.trace, as_of)
         }
     };
-    let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status: Trace::to_string(&trace) };
+    let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status: Trace::to_string(&trace), as_of };
     Ok(conditional(request, &app.cache_control, found))
 }
 

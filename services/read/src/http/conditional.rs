@@ -8,6 +8,7 @@ use catalog::Version;
 use sha2::{Digest, Sha256};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const CATALOG_AS_OF: HeaderName = HeaderName::from_static("catalog-as-of");
 /// `Consistency-Token` is sent by clients that must see their own writes: their answers are not for others.
 const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Consistency-Token");
 
@@ -48,6 +49,8 @@ pub(crate) struct Cacheable {
     pub(crate) etag: EntityTag,
     /// RFC 9211, such as `redis; hit`.
     pub(crate) cache_status: String,
+    /// Every write acknowledged before it is in the answer; none while the log vouches for nothing.
+    pub(crate) as_of: Option<HeaderValue>,
 }
 
 /// 200 with the body, or 304 without it if the request says that the client holds it.
@@ -59,13 +62,20 @@ pub(crate) fn conditional(request: &HeaderMap, cache_control: &HeaderValue, foun
     } else {
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    let text = |text: String| HeaderValue::try_from(text).expect("tags and cache statuses are visible ASCII");
     let headers = answer.headers_mut();
-    headers.insert(header::ETAG, text(found.etag.0));
+    headers.insert(header::ETAG, HeaderValue::try_from(found.etag.0).expect("tags are visible ASCII"));
     headers.insert(header::CACHE_CONTROL, cache_control.clone());
     headers.insert(header::VARY, VARY);
-    headers.insert(CACHE_STATUS, text(found.cache_status));
+    promise(headers, found.cache_status, found.as_of);
     answer
+}
+
+/// What every answer from the catalogue says of itself, "not found" included.
+pub(crate) fn promise(headers: &mut HeaderMap, cache_status: String, as_of: Option<HeaderValue>) {
+    headers.insert(CACHE_STATUS, HeaderValue::try_from(cache_status).expect("cache statuses are visible ASCII"));
+    if let Some(as_of) = as_of {
+        headers.insert(CATALOG_AS_OF, as_of);
+    }
 }
 
 #[cfg(test)]
@@ -78,9 +88,10 @@ mod tests {
             HeaderValue::from_str(if_none_match).expect("a header value"),
         )]);
         let etag = EntityTag::of_version(Version::try_from(42).expect("not negative"));
-        let found = Cacheable { body: Bytes::from_static(b"{}"), etag, cache_status: "redis; hit".to_owned() };
+        let as_of = Some(HeaderValue::from_static("2026-01-02T03:04:05.678Z"));
+        let found = Cacheable { body: Bytes::from_static(b"{}"), etag, cache_status: "redis; hit".to_owned(), as_of };
         let answer = conditional(&request, &HeaderValue::from_static("no-cache"), found);
-        for name in [header::ETAG, header::CACHE_CONTROL, header::VARY, CACHE_STATUS] {
+        for name in [header::ETAG, header::CACHE_CONTROL, header::VARY, CACHE_STATUS, CATALOG_AS_OF] {
             assert!(answer.headers().contains_key(&name), "{name}");
         }
         answer.status()

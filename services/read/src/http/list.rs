@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
+use freshness::Requirement;
 
 use super::conditional::{Cacheable, EntityTag, conditional};
 use crate::App;
@@ -16,21 +17,27 @@ const NOT_ASKED: &str = "redis; fwd=bypass; detail=none";
 pub(super) async fn get_list(
     app: &App,
     pairs: Vec<(String, String)>,
+    including: &Requirement,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
-    page(app, &PageQuery::list(pairs, app.default_currency)?, request).await
+    page(app, &PageQuery::list(pairs, app.default_currency)?, including, request).await
 }
 
 /// One page of a list or of a search.
-pub(super) async fn page(app: &App, query: &PageQuery, request: &HeaderMap) -> Result<Response, ReadError> {
-    let (page, cache_status) = if query.filters.are_contradictory() {
-        (ProductPage::EMPTY, NOT_ASKED.to_owned())
+pub(super) async fn page(
+    app: &App,
+    query: &PageQuery,
+    including: &Requirement,
+    request: &HeaderMap,
+) -> Result<Response, ReadError> {
+    let (page, cache_status, as_of) = if query.filters.are_contradictory() {
+        (ProductPage::EMPTY, NOT_ASKED.to_owned(), None)
     } else {
-        let answer = read_page(&app.sources, &app.log, query).await?;
-        (answer.value, answer.trace.to_string())
+        let (answer, as_of) = read_page(&app.sources, &app.log, query, including).await?;
+        (answer.value, answer.trace.to_string(), as_of)
     };
     let body = Bytes::from(page.to_json());
-    let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status };
+    let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status, as_of };
     let mut answer = conditional(request, &app.cache_control, found);
     if let Some(links) = page.links(query) {
         let links = HeaderValue::try_from(links).expect("links are escaped to ASCII");

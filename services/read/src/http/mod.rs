@@ -2,6 +2,7 @@
 
 mod batch;
 mod conditional;
+mod including;
 mod list;
 mod page_params;
 mod product;
@@ -22,6 +23,7 @@ use utoipa_axum::routes;
 
 use crate::App;
 use crate::pages::ProductPage;
+use including::Including;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -81,12 +83,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         batch::BatchParameters,
         page_params::ListParams,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
+        ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
     ),
     responses(
         (status = 200, description = "The products", body = Products, headers(
             ("ETag" = String, description = "Weak: equal for equal bodies"),
             ("Link" = String, description = "Other pages of the list (RFC 8288): `first`, `prev` and `next`, as there are"),
             ("Cache-Status" = String, description = "Which tier answered (RFC 9211)"),
+            ("Catalog-As-Of" = String, description = "Every write acknowledged before this moment is in the answer; absent while that is not known"),
         )),
         (status = 304, description = "The client holds this very answer"),
         Problems,
@@ -95,13 +99,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 async fn get_products(
     State(app): State<Arc<App>>,
     ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
+    Including(including): Including,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let is_batch = pairs.iter().any(|(name, _)| batch::PARAMETERS.contains(&name.as_str()));
     let answer = if is_batch {
-        batch::get_batch(&app, pairs, &request).await?
+        batch::get_batch(&app, pairs, &including, &request).await?
     } else {
-        list::get_list(&app, pairs, &request).await?
+        list::get_list(&app, pairs, &including, &request).await?
     };
     Ok(answer)
 }

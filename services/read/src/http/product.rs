@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bootstrap::{ApiPath, Problem};
 use cache::Content;
 use catalog::{Product, ProductId};
 
 use super::Problems;
-use super::conditional::{Cacheable, EntityTag, conditional};
+use super::conditional::{Cacheable, EntityTag, conditional, promise};
+use super::including::Including;
 use crate::App;
 use crate::error::ReadError;
+use crate::log::AsOf;
 
 /// One product
 #[utoipa::path(
@@ -22,11 +24,13 @@ use crate::error::ReadError;
     params(
         ("id" = ProductId, Path, description = "The product's id"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the version that the client holds"),
+        ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
     ),
     responses(
         (status = 200, description = "The product", body = Product, headers(
             ("ETag" = String, description = "The product's version"),
             ("Cache-Status" = String, description = "Which tier answered (RFC 9211)"),
+            ("Catalog-As-Of" = String, description = "Every write acknowledged before this moment is in the answer; absent while that is not known"),
         )),
         (status = 304, description = "The client holds the present version"),
         (status = 404, description = "There is no such product", body = Problem, content_type = "application/problem+json"),
@@ -36,12 +40,18 @@ use crate::error::ReadError;
 pub(crate) async fn get_product(
     State(app): State<Arc<App>>,
     ApiPath(id): ApiPath<ProductId>,
+    Including(including): Including,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let answer = app.products.get(id).await?;
+    let as_of = app.log.as_of();
+    let answer = app.products.get_including(id, &including).await?;
+    let as_of = AsOf::header_for(as_of, answer.value.epoch);
     let Content::Product(body) = answer.value.content else {
-        return Err(ReadError::NotFound(id).into());
+        let mut refusal = Problem::from(ReadError::NotFound(id)).into_response();
+        promise(refusal.headers_mut(), answer.trace.to_string(), as_of);
+        return Ok(refusal);
     };
     let etag = EntityTag::of_version(answer.value.version);
-    Ok(conditional(&request, &app.cache_control, Cacheable { body, etag, cache_status: answer.trace.to_string() }))
+    let found = Cacheable { body, etag, cache_status: answer.trace.to_string(), as_of };
+    Ok(conditional(&request, &app.cache_control, found))
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use bootstrap::{ApiQuery, Problem};
 
 use super::Problems;
+use super::including::Including;
 use super::list::page;
 use super::page_params::SearchParams;
 use crate::App;
@@ -25,12 +26,14 @@ use crate::pages::{PageQuery, ProductPage};
     params(
         SearchParams,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
+        ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
     ),
     responses(
         (status = 200, description = "A page of products", body = ProductPage, headers(
             ("ETag" = String, description = "Weak: equal for equal bodies"),
             ("Link" = String, description = "Other pages of the search (RFC 8288): `first`, `prev` and `next`, as there are"),
             ("Cache-Status" = String, description = "Which tier answered (RFC 9211)"),
+            ("Catalog-As-Of" = String, description = "Every write acknowledged before this moment is in the answer; absent while that is not known"),
         )),
         (status = 304, description = "The client holds this very answer"),
         Problems,
@@ -39,8 +42,9 @@ use crate::pages::{PageQuery, ProductPage};
 pub(crate) async fn search_products(
     State(app): State<Arc<App>>,
     ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
+    Including(including): Including,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = PageQuery::search(pairs, app.default_currency).map_err(ReadError::from)?;
-    Ok(page(&app, &query, &request).await?)
+    Ok(page(&app, &query, &including, &request).await?)
 }

@@ -196,5 +196,7 @@ impl Follower {
 
     fn report_age(&self) {
         metrics::gauge!("freshet_log_heartbeat_age_seconds").set(self.log.heartbeat_age().as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "no node has 2^53 bytes")]
+        metrics::gauge!("freshet_near_bytes").set(self.log.near_bytes() as f64);
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use events::{Epoch, Position};
+use events::{Epoch, Heartbeat, Position};
+use time::OffsetDateTime;
 
 /// The heartbeats of one epoch that arrived within the tolerated lag, in order.
 #[derive(Debug)]
 pub(super) struct Heartbeats {
     lag_max: Duration,
     epoch: Epoch,
-    arrived: VecDeque<(Duration, Position)>,
+    arrived: VecDeque<(Duration, Heartbeat)>,
 }
 
 impl Heartbeats {
@@ -18,12 +19,12 @@ impl Heartbeats {
         Self { lag_max, epoch: Epoch(0), arrived: VecDeque::new() }
     }
 
-    pub(super) fn record(&mut self, now: Duration, epoch: Epoch, h: Position) {
+    pub(super) fn record(&mut self, now: Duration, epoch: Epoch, heartbeat: Heartbeat) {
         if epoch != self.epoch {
             self.arrived.clear();
             self.epoch = epoch;
         }
-        self.arrived.push_back((now, h));
+        self.arrived.push_back((now, heartbeat));
         // The last one stays, however old: its age is a metric.
         while self.arrived.len() > 1 && self.is_too_old(now, self.arrived[0].0) {
             self.arrived.pop_front();
@@ -35,7 +36,16 @@ impl Heartbeats {
         if epoch != self.epoch {
             return None;
         }
-        self.arrived.iter().find(|(arrived, _)| !self.is_too_old(now, *arrived)).map(|(_, h)| *h)
+        self.arrived.iter().find(|(arrived, _)| !self.is_too_old(now, *arrived)).map(|(_, beat)| beat.h)
+    }
+
+    /// The *t* of the newest heartbeat that a source at `read_at` has replayed: it has every write acknowledged before.
+    pub(super) fn newest_within(&self, epoch: Epoch, read_at: Position) -> Option<OffsetDateTime> {
+        if epoch != self.epoch {
+            return None;
+        }
+        let within = self.arrived.partition_point(|(_, beat)| beat.h <= read_at);
+        Some(self.arrived.get(within.checked_sub(1)?)?.1.t)
     }
 
     /// When the last one arrived.
@@ -55,10 +65,19 @@ mod tests {
     const LAG_MAX: Duration = Duration::from_secs(5);
     const EPOCH: Epoch = Epoch(7);
 
+    /// A heartbeat at this position, and as many seconds after 1970.
+    fn beat(h: u64) -> Heartbeat {
+        Heartbeat { t: moment(h), h: Position(h) }
+    }
+
+    fn moment(seconds: u64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
     fn heartbeats() -> Heartbeats {
         let mut heartbeats = Heartbeats::new(LAG_MAX);
         for second in 1..=10 {
-            heartbeats.record(Duration::from_secs(second), EPOCH, Position(second * 100));
+            heartbeats.record(Duration::from_secs(second), EPOCH, beat(second * 100));
         }
         heartbeats
     }
@@ -80,7 +99,17 @@ mod tests {
     fn positions_of_another_epoch_say_nothing() {
         let mut heartbeats = heartbeats();
         assert_eq!(heartbeats.oldest_tolerated(Duration::from_secs(10), Epoch(8)), None);
-        heartbeats.record(Duration::from_secs(11), Epoch(8), Position(3));
+        heartbeats.record(Duration::from_secs(11), Epoch(8), beat(3));
         assert_eq!(heartbeats.oldest_tolerated(Duration::from_secs(11), Epoch(8)), Some(Position(3)));
+    }
+
+    #[test]
+    fn a_source_vouches_for_the_newest_moment_that_it_has_replayed() {
+        let heartbeats = heartbeats();
+        assert_eq!(heartbeats.newest_within(EPOCH, Position(599)), Some(moment(500)));
+        assert_eq!(heartbeats.newest_within(EPOCH, Position(600)), Some(moment(600)));
+        assert_eq!(heartbeats.newest_within(EPOCH, Position(9_999)), Some(moment(1_000)));
+        assert_eq!(heartbeats.newest_within(EPOCH, Position(499)), None, "older ones are not remembered");
+        assert_eq!(heartbeats.newest_within(Epoch(8), Position(600)), None);
     }
 }

@@ -3,21 +3,76 @@
 mod follow;
 mod heartbeats;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use axum::http::HeaderValue;
+use cache::Entry;
 use catalog::ProductId;
 use events::{Epoch, Message, Position};
-use freshness::{Applied, Log, Provenance, Rejection};
+use freshness::{Applied, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+use tokio::sync::{Notify, Semaphore};
 
 pub(crate) use follow::{CHECK, Follower};
 use heartbeats::Heartbeats;
 
+use crate::near::Near;
+
+/// Longest wait for a token's write to arrive in the log; twice the beat of the relay, after that a database is asked.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Requests that wait at a time; more of them go to the databases at once, whose number is limited in turn.
+const WAITING_MAX: usize = 1_000;
+
+/// The moment that answers of an epoch vouch for.
+#[derive(Clone, Debug)]
+pub(crate) struct AsOf {
+    epoch: Epoch,
+    header: HeaderValue,
+}
+
+impl AsOf {
+    /// The header for an answer from `epoch`: of another epoch nothing was known at that moment.
+    pub(crate) fn header_for(this: Option<Arc<Self>>, epoch: Epoch) -> Option<HeaderValue> {
+        this.filter(|as_of| as_of.epoch == epoch).map(|as_of| as_of.header.clone())
+    }
+}
+
+/// Why what is kept near is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NearBypass {
+    /// There is no room for anything.
+    Unused,
+    /// The log has been silent for too long.
+    Silence,
+}
+
 /// The state of the log behind a lock that is held for microseconds; no method waits for anything else.
+///
+/// Lock order: an entry kept near first, then the log (`keep_near` looks at the floor under the entry's lock). So nothing
+/// near is touched while the log is locked.
 #[derive(Debug)]
 pub(crate) struct SharedLog {
     begun: Instant,
     state: Mutex<State>,
+    /// The state's generation, for whoever needs nothing else of it.
+    generation: AtomicU64,
+    /// `Catalog-As-Of`, as it stands in answers: to be read before any tier is asked.
+    as_of: ArcSwapOption<AsOf>,
+    /// When the last heartbeat arrived, in milliseconds of this node's clock.
+    heard_at_ms: AtomicU64,
+    /// Here, because whatever raises a floor must reach it before anything is answered.
+    near: Near,
+    /// Beyond this the log is too silent to be followed blindly: what is kept near is not served.
+    silence_max: Duration,
+    /// Told after every heartbeat.
+    heard: Notify,
+    /// Places for those who wait for one.
+    waiting: Semaphore,
 }
 
 #[derive(Debug)]
@@ -28,9 +83,19 @@ struct State {
 
 impl SharedLog {
     /// Knows nothing yet. Remembers changes for `horizon`, and heartbeats for `lag_max`, the lag tolerated in replicas.
-    pub(crate) fn new(horizon: Duration, lag_max: Duration) -> Self {
+    pub(crate) fn new(horizon: Duration, lag_max: Duration, near: Near, silence_max: Duration) -> Self {
         let state = State { log: Log::new(horizon), heartbeats: Heartbeats::new(lag_max) };
-        Self { begun: Instant::now(), state: Mutex::new(state) }
+        Self {
+            begun: Instant::now(),
+            state: Mutex::new(state),
+            generation: AtomicU64::new(0),
+            as_of: ArcSwapOption::empty(),
+            heard_at_ms: AtomicU64::new(0),
+            near,
+            silence_max,
+            heard: Notify::new(),
+            waiting: Semaphore::new(WAITING_MAX),
+        }
     }
 
     /// Processes the next message of the stream.
@@ -38,33 +103,153 @@ impl SharedLog {
         let now = self.now();
         let mut state = self.lock();
         let applied = state.log.apply(message, now);
-        if let Message::Heartbeat { stamp, heartbeat, .. } = message
-            && applied != Applied::Ignored
-        {
-            state.heartbeats.record(now, stamp.epoch, heartbeat.h);
+        self.publish(&state.log);
+        let generation = state.log.generation();
+        match message {
+            _ if applied == Applied::Ignored => {}
+            Message::Heartbeat { stamp, heartbeat, .. } => {
+                state.heartbeats.record(now, stamp.epoch, *heartbeat);
+                let as_of = state.log.as_of().map(|t| AsOf { epoch: state.log.epoch(), header: as_of_header(t) });
+                self.as_of.store(as_of.map(Arc::new));
+                self.heard_at_ms.store(millis(now), Ordering::Relaxed);
+                self.heard.notify_waiters();
+            }
+            Message::Product(event) => {
+                // Its floor is raised; only then what is kept, and a heartbeat that vouches for it comes later still.
+                drop(state);
+                self.near.follow(event, generation);
+            }
         }
         applied
     }
 
-    /// Whether an entry from a cache may be served.
-    pub(crate) fn admit_cached(&self, id: ProductId, entry: Provenance) -> Result<(), Rejection> {
-        self.lock().log.admit_cached(id, entry)
+    /// `Catalog-As-Of` of what is asked for after this: every write acknowledged before it is in the answer. None while
+    /// no heartbeat of the present epoch is known.
+    pub(crate) fn as_of(&self) -> Option<Arc<AsOf>> {
+        self.as_of.load_full()
     }
 
-    /// Whether a row just read from a database may be served.
+    /// `Catalog-As-Of` of what a database showed that had replayed up to `read_at` before it was asked.
+    pub(crate) fn as_of_source(&self, epoch: Epoch, read_at: Position) -> Option<HeaderValue> {
+        self.lock().heartbeats.newest_within(epoch, read_at).map(as_of_header)
+    }
+
+    /// What is kept near of a product; the error says why nothing may be.
+    pub(crate) fn near(&self, id: ProductId) -> Result<Option<Arc<Entry>>, NearBypass> {
+        if !self.near.is_used() {
+            return Err(NearBypass::Unused);
+        }
+        let heard_at = Duration::from_millis(self.heard_at_ms.load(Ordering::Relaxed));
+        if self.now().saturating_sub(heard_at) > self.silence_max {
+            return Err(NearBypass::Silence);
+        }
+        Ok(self.near.get(id, self.generation.load(Ordering::Acquire)))
+    }
+
+    /// Where a request with these tokens has to look.
+    pub(crate) fn need_of(&self, including: &Requirement) -> Need {
+        if including.is_empty() {
+            return Need::Nothing;
+        }
+        including.need(self.lock().log.epoch())
+    }
+
+    /// Whether an admitted entry of any tier includes what the tokens name.
+    pub(crate) fn meets(&self, including: &Requirement, id: ProductId, entry: Provenance) -> bool {
+        including.is_met(&self.lock().log, Some(id), entry, ReadFrom::Cache)
+    }
+
+    /// Waits, for a limited time and with limited company, until all that the log vouches for includes what the tokens
+    /// name; whether it does.
+    pub(crate) async fn reaches(&self, including: &Requirement) -> bool {
+        let is_reached = || including.is_empty() || including.is_met_by_log(&self.lock().log);
+        if is_reached() {
+            return true;
+        }
+        let Ok(_place) = self.waiting.try_acquire() else { return false };
+        let wait = async {
+            loop {
+                // Listed before the look, so that no heartbeat is missed in between.
+                let heard = self.heard.notified();
+                if self.need_of(including) == Need::Primary {
+                    return false;
+                }
+                if is_reached() {
+                    return true;
+                }
+                heard.await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, wait).await.unwrap_or(false)
+    }
+
+    /// Bytes kept near.
+    pub(crate) fn near_bytes(&self) -> u64 {
+        self.near.bytes()
+    }
+
+    /// Keeps an entry near that was answered in `generation`; whether it is kept.
+    pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry, generation: u64) -> bool {
+        self.near.keep(id, entry, generation, || self.lock().log.floor(id))
+    }
+
+    /// Whether an entry from a cache may be served; if so, it is answered, in the generation returned.
+    pub(crate) fn answer_cached(&self, id: ProductId, entry: Provenance) -> Result<u64, Rejection> {
+        let generation = {
+            let mut state = self.lock();
+            state.log.admit_cached(id, entry)?;
+            state.log.answered(id, entry);
+            state.log.generation()
+        };
+        self.near.forget_below(id, entry.version);
+        Ok(generation)
+    }
+
+    /// Whether a row just read from a database may be served, without answering it yet.
     pub(crate) fn admit_row(&self, id: ProductId, row: Provenance) -> Result<(), Rejection> {
-        self.lock().log.admit_row(id, row)
+        let mut state = self.lock();
+        let admitted = state.log.admit_row(id, row);
+        // A row of a higher epoch is news of it.
+        self.publish(&state.log);
+        admitted
+    }
+
+    /// Whether a row just read from a database may be served; if so, it is answered, in the generation returned: none
+    /// while the log vouches for nothing.
+    pub(crate) fn answer_row(&self, id: ProductId, row: Provenance) -> Result<Option<u64>, Rejection> {
+        let generation = {
+            let mut state = self.lock();
+            let admitted = state.log.admit_row(id, row);
+            self.publish(&state.log);
+            admitted?;
+            state.log.answered(id, row);
+            state.log.has_begun().then(|| state.log.generation())
+        };
+        self.near.forget_below(id, row.version);
+        Ok(generation)
     }
 
     /// Whether what a query just read from a database may be served, before any product in it is looked at.
     pub(crate) fn admit_page(&self, epoch: Epoch, read_at: Position) -> Result<(), Rejection> {
-        self.lock().log.admit_page(epoch, read_at)
+        let mut state = self.lock();
+        let admitted = state.log.admit_page(epoch, read_at);
+        self.publish(&state.log);
+        admitted
     }
 
-    /// Takes note of an answer that is about to be given.
+    /// Takes note of an answer that is about to be given: nothing older follows it, from any tier or from near.
     pub(crate) fn answered(&self, id: ProductId, entry: Provenance) {
-        let now = self.now();
-        self.lock().log.answered(id, entry, now);
+        self.lock().log.answered(id, entry);
+        self.near.forget_below(id, entry.version);
+    }
+
+    /// Shows what hits look at. The generation before any moment that vouches for it: whoever reads that moment finds
+    /// this generation or a later one.
+    fn publish(&self, log: &Log) {
+        self.generation.store(log.generation(), Ordering::Release);
+        if log.heartbeat().is_none() {
+            self.as_of.store(None);
+        }
     }
 
     /// Whether the log vouches for cached entries at all.
@@ -99,4 +284,16 @@ impl SharedLog {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn millis(now: Duration) -> u64 {
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339 in UTC with milliseconds, rounded down: never more than is known.
+fn as_of_header(t: OffsetDateTime) -> HeaderValue {
+    const FORM: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let text = t.to_offset(UtcOffset::UTC).format(FORM).expect("a time of the primary's clock has a four-digit year");
+    HeaderValue::try_from(text).expect("digits and punctuation")
 }

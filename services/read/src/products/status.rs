@@ -7,14 +7,31 @@ use crate::sources::Source;
 /// How far a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trace {
-    /// Redis had all that was asked for.
-    Hit,
+    /// All that was asked for was kept near.
+    Near,
+    /// Redis had what was not.
+    Redis(NearMiss),
     Forwarded {
         why: Forward,
         source: Source,
         is_stored: bool,
         is_collapsed: bool,
+        near: NearMiss,
     },
+}
+
+/// Why what is kept near did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NearMiss {
+    /// This node keeps nothing near.
+    Unused,
+    /// The log has been silent for too long.
+    Silence,
+    Missing {
+        is_stored: bool,
+    },
+    /// Some of what was asked for was there.
+    Partial,
 }
 
 /// Why Redis did not answer.
@@ -29,17 +46,32 @@ pub(crate) enum Forward {
     Partial,
 }
 
+impl NearMiss {
+    /// With what became of the answer: whether all of it is kept near now.
+    pub(super) const fn stored(self, is_stored: bool) -> Self {
+        match self {
+            Self::Missing { .. } => Self::Missing { is_stored },
+            other => other,
+        }
+    }
+}
+
 impl Trace {
     /// Of an answer that is not kept in Redis.
     pub(crate) const fn bypassed(source: Source) -> Self {
-        Self::Forwarded { why: Forward::Bypass, source, is_stored: false, is_collapsed: false }
+        let near = NearMiss::Unused;
+        Self::Forwarded { why: Forward::Bypass, source, is_stored: false, is_collapsed: false, near }
     }
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Forwarded { why, source, is_stored, is_collapsed } = self else {
-            return f.write_str("redis; hit");
+        let (why, source, is_stored, is_collapsed, near) = match self {
+            Self::Near => return f.write_str("near; hit"),
+            Self::Redis(near) => return write!(f, "redis; hit{near}"),
+            Self::Forwarded { why, source, is_stored, is_collapsed, near } => {
+                (why, source, is_stored, is_collapsed, near)
+            }
         };
         let why = match why {
             Forward::Bypass => "bypass",
@@ -54,7 +86,20 @@ impl fmt::Display for Trace {
         if *is_collapsed {
             f.write_str("; collapsed")?;
         }
-        Ok(())
+        near.fmt(f)
+    }
+}
+
+impl fmt::Display for NearMiss {
+    /// The member that follows those of the tiers below.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unused => "",
+            Self::Silence => ", near; fwd=bypass; detail=log-silent",
+            Self::Missing { is_stored: false } => ", near; fwd=uri-miss",
+            Self::Missing { is_stored: true } => ", near; fwd=uri-miss; stored",
+            Self::Partial => ", near; fwd=partial",
+        })
     }
 }
 
@@ -64,10 +109,15 @@ mod tests {
 
     #[test]
     fn the_header_is_in_the_form_of_rfc_9211() {
-        assert_eq!(Trace::Hit.to_string(), "redis; hit");
+        assert_eq!(Trace::Near.to_string(), "near; hit");
+        assert_eq!(Trace::Redis(NearMiss::Unused).to_string(), "redis; hit");
+        let stored = NearMiss::Missing { is_stored: true };
+        assert_eq!(Trace::Redis(stored).to_string(), "redis; hit, near; fwd=uri-miss; stored");
         assert_eq!(Trace::bypassed(Source::Primary).to_string(), "redis; fwd=bypass; detail=primary");
         let missed = |why, is_stored, is_collapsed| {
-            Trace::Forwarded { why, source: Source::Replica, is_stored, is_collapsed }.to_string()
+            let near = NearMiss::Silence;
+            let trace = Trace::Forwarded { why, source: Source::Replica, is_stored, is_collapsed, near }.to_string();
+            trace.strip_suffix(", near; fwd=bypass; detail=log-silent").expect("the member comes last").to_owned()
         };
         assert_eq!(missed(Forward::Missing, true, false), "redis; fwd=uri-miss; detail=replica; stored");
         assert_eq!(missed(Forward::Stale, false, true), "redis; fwd=stale; detail=replica; collapsed");

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use cache::{Cache, Content, Entry};
 use catalog::{ProductId, Sku};
 use events::{Epoch, Position};
-use freshness::{Provenance, Rejection};
+use freshness::{Provenance, Rejection, Requirement};
 use tokio::time::timeout;
 
 use super::redis::Redis;
-use super::{Answer, Forward, Trace};
-use crate::error::ReadError;
-use crate::log::SharedLog;
-use crate::sources::{Source, Sources, Work, count_rejection};
+use super::{Answer, Forward, NearMiss, Trace};
+use crate::error::{ReadError, Refusal};
+use crate::log::{NearBypass, SharedLog};
+use crate::sources::{Source, Sourced, Sources, Work, count_rejection};
 use crate::store::{self, Stored};
 
 /// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
@@ -33,6 +34,15 @@ pub(super) struct Asked {
     pub(super) admitted: HashMap<ProductId, Entry>,
     /// Why the others need a database.
     pub(super) why: Forward,
+    /// Whether all that was admitted is kept near now.
+    pub(super) is_kept: bool,
+}
+
+impl Asked {
+    /// Why a database is asked for what Redis did not have.
+    pub(super) fn why_of_rest(&self) -> Forward {
+        if self.admitted.is_empty() { self.why } else { Forward::Partial }
+    }
 }
 
 /// What a database had.
@@ -51,28 +61,28 @@ impl Tiers {
 
     /// Asks Redis, unless the log vouches for nothing yet.
     pub(super) async fn ask_redis(&self, ids: &[ProductId]) -> Asked {
-        let mut asked = Asked { admitted: HashMap::new(), why: Forward::Bypass };
+        let mut asked = Asked { admitted: HashMap::new(), why: Forward::Bypass, is_kept: true };
         if !self.log.has_begun() {
             return asked;
         }
         let Some(held) = self.redis.get(ids).await else {
-            count_requests("error", ids.len());
+            count_requests("redis", "error", ids.len());
             return asked;
         };
         asked.why = Forward::Missing;
         for (id, entry) in ids.iter().zip(held) {
             let Some(entry) = entry else {
-                count_requests("miss", 1);
+                count_requests("redis", "miss", 1);
                 continue;
             };
-            match self.log.admit_cached(*id, provenance(&entry)) {
-                Ok(()) => {
-                    count_requests("hit", 1);
-                    self.log.answered(*id, provenance(&entry));
+            match self.log.answer_cached(*id, provenance(&entry)) {
+                Ok(generation) => {
+                    count_requests("redis", "hit", 1);
+                    asked.is_kept &= self.log.keep_near(*id, &entry, generation);
                     asked.admitted.insert(*id, entry);
                 }
                 Err(rejection) => {
-                    count_requests("rejected", 1);
+                    count_requests("redis", "rejected", 1);
                     count_rejection("redis", rejection);
                     asked.why = Forward::Stale;
                 }
@@ -83,11 +93,16 @@ impl Tiers {
 
     /// Reads `ids` from a database and puts what it found into Redis.
     pub(super) async fn fill(self: Arc<Self>, ids: Vec<ProductId>) -> Result<Filled, ReadError> {
+        self.fill_including(&ids, &Requirement::default()).await
+    }
+
+    /// Reads `ids` from a database that has what the tokens name, and puts what it found into Redis.
+    pub(super) async fn fill_including(&self, ids: &[ProductId], including: &Requirement) -> Result<Filled, ReadError> {
         let read = self.sources.read(
             Work::Lookup,
             |connection, ids| Box::pin(store::products_by_id(connection, ids)),
-            &ids[..],
-            |stored, epoch, read_at| self.admit(stored, epoch, read_at),
+            ids,
+            |answer| self.admit(answer, including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
         let entries: Vec<(ProductId, Entry)> =
@@ -97,24 +112,49 @@ impl Tiers {
         Ok(Filled { entries, source: read.source, is_stored })
     }
 
-    /// Whether what a database had may be answered now; if so, it is answered.
-    pub(super) fn admit_again(&self, filled: &Filled) -> Result<(), Rejection> {
+    /// Whether what a database had may be answered now; if so, it is answered, and kept near if the result says so.
+    pub(super) fn admit_again(&self, filled: &Filled) -> Result<bool, Rejection> {
         for (id, entry) in &filled.entries {
             self.log.admit_row(*id, provenance(entry))?;
         }
+        let mut is_kept = true;
         for (id, entry) in &filled.entries {
-            self.log.answered(*id, provenance(entry));
+            let generation = self.log.answer_row(*id, provenance(entry))?;
+            is_kept &= generation.is_some_and(|generation| self.log.keep_near(*id, entry, generation));
         }
-        Ok(())
+        Ok(is_kept)
+    }
+
+    /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
+    pub(super) fn ask_near(&self, ids: &[ProductId]) -> (HashMap<ProductId, Entry>, NearMiss) {
+        let mut kept = HashMap::new();
+        for id in ids {
+            match self.log.near(*id) {
+                Ok(Some(entry)) => {
+                    kept.insert(*id, Entry::clone(&entry));
+                }
+                Ok(None) => {}
+                Err(NearBypass::Unused) => return (kept, NearMiss::Unused),
+                Err(NearBypass::Silence) => return (kept, NearMiss::Silence),
+            }
+        }
+        count_requests("near", "hit", kept.len());
+        count_requests("near", "miss", ids.len() - kept.len());
+        let miss = if kept.is_empty() { NearMiss::Missing { is_stored: false } } else { NearMiss::Partial };
+        (kept, miss)
     }
 
     /// Reads `skus` from a database.
-    pub(super) async fn read_skus(&self, skus: &[Sku]) -> Result<Answer<HashMap<Sku, Entry>>, ReadError> {
+    pub(super) async fn read_skus(
+        &self,
+        skus: &[Sku],
+        including: &Requirement,
+    ) -> Result<(Answer<HashMap<Sku, Entry>>, Option<HeaderValue>), ReadError> {
         let read = self.sources.read(
             Work::Lookup,
             |connection, skus| Box::pin(store::products_by_sku(connection, skus)),
             skus,
-            |stored, epoch, read_at| self.admit(stored, epoch, read_at),
+            |answer| self.admit(answer, including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
         let mut value = HashMap::new();
@@ -124,14 +164,17 @@ impl Tiers {
             self.log.answered(id, provenance(&entry));
             value.extend(sku.map(|sku| (sku, entry)));
         }
-        Ok(Answer { value, trace: Trace::bypassed(read.source) })
+        let as_of = self.log.as_of_source(read.epoch, read.read_at);
+        Ok((Answer { value, trace: Trace::bypassed(read.source) }, as_of))
     }
 
-    fn admit(&self, stored: &[Stored], epoch: Epoch, read_at: Position) -> Result<(), Rejection> {
+    fn admit(&self, answer: &Sourced<Vec<Stored>>, including: &Requirement) -> Result<(), Refusal> {
+        let &Sourced { epoch, read_at, .. } = answer;
         self.log.admit_page(epoch, read_at)?;
-        stored.iter().try_for_each(|stored| {
-            self.log.admit_row(stored.id, Provenance { epoch, version: stored.version, read_at })
-        })
+        for stored in &answer.value {
+            self.log.admit_row(stored.id, Provenance { epoch, version: stored.version, read_at })?;
+        }
+        answer.includes(including)
     }
 }
 
@@ -140,11 +183,11 @@ fn entry(stored: Stored, epoch: Epoch, read_at: Position) -> Entry {
     Entry { epoch, version: stored.version, read_at, content }
 }
 
-fn provenance(entry: &Entry) -> Provenance {
+pub(super) fn provenance(entry: &Entry) -> Provenance {
     Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at }
 }
 
-fn count_requests(result: &'static str, requests: usize) {
-    metrics::counter!("freshet_cache_requests_total", "tier" => "redis", "result" => result)
+fn count_requests(tier: &'static str, result: &'static str, requests: usize) {
+    metrics::counter!("freshet_cache_requests_total", "tier" => tier, "result" => result)
         .increment(u64::try_from(requests).unwrap_or(u64::MAX));
 }

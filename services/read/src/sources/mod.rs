@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use events::{Epoch, Position};
-use freshness::Rejection;
+use freshness::{Judgement, Need, Rejection, Requirement, TokenFault};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -18,7 +18,7 @@ use budget::Budget;
 use server::{Kind, Server};
 pub(crate) use watch::{CHECK, watch};
 
-use crate::error::ReadError;
+use crate::error::{ReadError, Refusal};
 
 /// Which kind of database an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,28 @@ pub(crate) struct Sourced<T> {
     /// *R*: read on the query's connection, before the query.
     pub(crate) read_at: Position,
     pub(crate) source: Source,
+}
+
+impl<T> Sourced<T> {
+    /// Whether the source had what the tokens name before it was asked, whatever it was asked.
+    pub(crate) fn includes(&self, including: &Requirement) -> Result<(), Refusal> {
+        let has_reached = match (including.need(self.epoch), self.source) {
+            (Need::Nothing, _) => true,
+            (Need::Position(token), Source::Replica) => self.read_at >= token,
+            // Strictly: a commit record is there before the commit is visible.
+            (Need::Position(token), Source::Primary) => self.read_at > token,
+            (Need::Primary, _) => false,
+        };
+        match self.source {
+            _ if has_reached => Ok(()),
+            Source::Replica => Err(Refusal::Unmet),
+            Source::Primary => match including.judge_by_primary(self.epoch, self.read_at) {
+                Judgement::Met => Ok(()),
+                Judgement::Elsewhere => Err(Refusal::Unmet),
+                Judgement::Forged => Err(Refusal::Forged),
+            },
+        }
+    }
 }
 
 /// A query and what it needs to know: it selects its value and the epoch in one statement, or in one snapshot.
@@ -98,14 +120,14 @@ impl Sources {
         work: Work,
         query: Query<A, T>,
         argument: &A,
-        admit: impl Fn(&T, Epoch, Position) -> Result<(), Rejection>,
+        admit: impl Fn(&Sourced<T>) -> Result<(), Refusal>,
     ) -> Result<Sourced<T>, ReadError> {
-        let is_admitted = |answer: &Sourced<T>| match admit(&answer.value, answer.epoch, answer.read_at) {
-            Ok(()) => true,
-            Err(rejection) => {
-                count_rejection(answer.source.word(), rejection);
-                false
-            }
+        let judge = |answer: &Sourced<T>| {
+            admit(answer).inspect_err(|refusal| {
+                if let Refusal::Old(rejection) = refusal {
+                    count_rejection(answer.source.word(), *rejection);
+                }
+            })
         };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         for step in 0..self.replicas.len() {
@@ -114,7 +136,7 @@ impl Sources {
                 continue;
             }
             match replica.ask(query, argument).await {
-                Ok(answer) if is_admitted(&answer) => return Ok(answer),
+                Ok(answer) if judge(&answer).is_ok() => return Ok(answer),
                 Ok(_) => {}
                 Err(error) if work == Work::Search && is_timed_out(&error) => return Err(ReadError::TooMuch),
                 Err(error) => tracing::warn!(%error, server = %replica, "source_failed"),
@@ -128,7 +150,12 @@ impl Sources {
             Work::Search if is_timed_out(&error) => ReadError::TooMuch,
             _ => ReadError::from_primary(error),
         })?;
-        if is_admitted(&answer) { Ok(answer) } else { Err(ReadError::Behind) }
+        match judge(&answer) {
+            Ok(()) => Ok(answer),
+            Err(Refusal::Old(_)) => Err(ReadError::Behind),
+            Err(Refusal::Unmet) => Err(ReadError::Unmet),
+            Err(Refusal::Forged) => Err(ReadError::Token(TokenFault::FromTheFuture)),
+        }
     }
 
     fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {

@@ -4,7 +4,9 @@
 mod batches;
 mod freshness;
 mod lists;
+mod near;
 mod node;
 mod products;
 mod searches;
 mod tiers;
+mod tokens;

@@ -74,7 +74,9 @@ impl World {
             "--nats-url",
             self.nats.url(),
         ];
-        let settings = Cli::parse_from([&own, more].concat()).settings;
+        // Most tests are about what lies below.
+        let far: &[&str] = if more.contains(&"--near-bytes-max") { &[] } else { &["--near-bytes-max", "0"] };
+        let settings = Cli::parse_from([&own, far, more].concat()).settings;
         let node = Node::start(&settings).await.unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = Bound::bind(Endpoints { public: Some((any, node.router)), ops_listen: any }).await.unwrap();
@@ -128,6 +130,11 @@ impl World {
         let mut connection = PgConnection::connect(&frozen.primary_url).await.unwrap();
         set_epoch(&mut connection, EPOCH).await;
         (frozen, connection)
+    }
+
+    /// A node that keeps products near, ready.
+    pub(crate) async fn near_node(&self, more: &[&str]) -> RunningNode {
+        self.node_with(&self.databases.replica_url, &[&["--near-bytes-max", "1000000"], more].concat()).await
     }
 
     /// A node that has seen the second version of a product, of which its only replica has the first for ever.

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bootstrap::Problem;
 use catalog::{NewProduct, Product};
+use freshness::Token;
 
 use super::answer;
 use super::body::Submission;
@@ -21,7 +22,8 @@ use crate::error::WriteError;
 /// `application/x-ndjson` takes any number of products, one a line of at most 64 KiB, and gives each sku the content
 /// of its line: it creates the product or changes the one that there is. Each line is answered by one line, in
 /// order, while the body still arrives; read them, or the server stops reading. Empty lines count and are not
-/// answered. When the database goes away the lines concerned are answered with status 503, and the answer ends.
+/// answered. When the database goes away the lines concerned are answered with status 503, and no more are read. The
+/// last line of the answer is the `ImportToken` of all that is stored.
 #[utoipa::path(
     post,
     path = "/products",
@@ -31,6 +33,7 @@ use crate::error::WriteError;
         (status = 201, description = "The product was created", body = Product, headers(
             ("Location" = String, description = "The product's path"),
             ("ETag" = String, description = "The product's version, quoted"),
+            ("Consistency-Token" = String, description = "Sent with a read, it makes the answer include this write"),
         )),
         (status = 200, description = "The lines are answered, each by an `ImportResult`", body = ImportResult,
             content_type = "application/x-ndjson"),
@@ -49,14 +52,17 @@ use crate::error::WriteError;
 )]
 pub(super) async fn post_products(State(app): State<App>, submission: Submission) -> Result<Response, WriteError> {
     match submission {
-        Submission::One(new) => Ok(created(&commit::create(&app, new).await?)),
+        Submission::One(new) => {
+            let product = commit::create(&app, new).await?;
+            Ok(created(&product, app.token(Some((product.id, product.version))).await))
+        }
         Submission::Many(body) => Ok(import(app, body)),
     }
 }
 
-fn created(product: &Product) -> Response {
+fn created(product: &Product, token: Token) -> Response {
     let location = HeaderValue::try_from(format!("/products/{}", product.id)).expect("an id is digits");
-    let mut answer = answer(product);
+    let mut answer = answer(product, token);
     *answer.status_mut() = StatusCode::CREATED;
     answer.headers_mut().insert(header::LOCATION, location);
     answer

@@ -1,12 +1,13 @@
 //! `DELETE /products/{id}`: takes a product out of the catalogue.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use bootstrap::{ApiPath, Problem};
 use catalog::ProductId;
 
 use super::openapi::ServerProblems;
+use super::{CONSISTENCY_TOKEN, token_value};
 use crate::app::App;
 use crate::commit;
 use crate::error::WriteError;
@@ -20,7 +21,9 @@ use crate::error::WriteError;
     tag = "products",
     params(("id" = ProductId, Path, description = "The product's id")),
     responses(
-        (status = 204, description = "The product is deleted"),
+        (status = 204, description = "The product is deleted", headers(
+            ("Consistency-Token" = String, description = "Sent with a read, it makes the answer include this write"),
+        )),
         (status = 400, description = "The id is none", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such product", body = Problem,
             content_type = "application/problem+json"),
@@ -31,6 +34,8 @@ pub(super) async fn delete_product(
     State(app): State<App>,
     ApiPath(id): ApiPath<ProductId>,
 ) -> Result<impl IntoResponse, WriteError> {
-    commit::delete(&app, id).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, "no-store")]))
+    let version = commit::delete(&app, id).await?;
+    let token = app.token(Some((id, version))).await;
+    let no_store = HeaderValue::from_static("no-store");
+    Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, no_store), (CONSISTENCY_TOKEN, token_value(token))]))
 }

@@ -47,6 +47,7 @@ pub(super) struct ImportLines;
 pub(super) enum ImportResult {
     Imported(ImportedLine),
     Refused(RefusedLine),
+    Token(ImportToken),
 }
 
 /// The line is stored
@@ -75,9 +76,16 @@ pub(super) struct RefusedLine {
     problem: Problem,
 }
 
+/// The last line: what to send with a read that must include the whole import
+#[derive(Serialize, ToSchema)]
+pub(super) struct ImportToken {
+    consistency_token: String,
+}
+
 /// Answers at once, and stores lines while the answer's body is read.
 pub(super) fn import(app: App, body: Body) -> Response {
-    let import = Import { app, lines: Lines::new(body), request_id: current_request_id(), end: None };
+    let import =
+        Import { app, lines: Lines::new(body), request_id: current_request_id(), end: None, is_token_due: false };
     let span = Span::current();
     let results = stream::unfold(import, move |mut import| {
         async move { import.step().await.map(|results| (results, import)) }.instrument(span.clone())
@@ -91,6 +99,8 @@ struct Import {
     request_id: String,
     /// Why nothing more is read, once that is so.
     end: Option<End>,
+    /// Whether lines were answered, and their token not yet.
+    is_token_due: bool,
 }
 
 enum End {
@@ -106,9 +116,14 @@ impl Import {
     async fn step(&mut self) -> Option<Result<Bytes, axum::Error>> {
         let batch = self.gather().await;
         if !batch.is_empty() {
+            self.is_token_due = true;
             return Some(Ok(self.store(batch).await.into()));
         }
         match self.end.replace(End::Clean)? {
+            End::Clean if std::mem::take(&mut self.is_token_due) => {
+                let consistency_token = self.app.token(None).await.to_text();
+                Some(Ok(written(&ImportResult::Token(ImportToken { consistency_token })).into()))
+            }
             End::Clean => None,
             End::Silent => {
                 let refused = self.refused(self.lines.count() + 1, &WriteError::Silent(SILENCE_MAX));

@@ -9,14 +9,14 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::import::{ImportedLine, RefusedLine};
+use super::import::{ImportToken, ImportedLine, RefusedLine};
 use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Freshet write service", description = "Takes changes of the product catalogue."),
     tags((name = "products", description = "The products of the catalogue")),
-    components(schemas(NewProduct, ImportedLine, RefusedLine))
+    components(schemas(NewProduct, ImportedLine, RefusedLine, ImportToken))
 )]
 struct Described;
 

@@ -25,6 +25,7 @@ use crate::error::WriteError;
     responses(
         (status = 200, description = "The product after the patch", body = Product, headers(
             ("ETag" = String, description = "The product's version, quoted"),
+            ("Consistency-Token" = String, description = "Sent with a read, it makes the answer include this write"),
         )),
         (status = 400, description = "The id is none, or the body is not JSON", body = Problem,
             content_type = "application/problem+json"),
@@ -45,5 +46,6 @@ pub(super) async fn patch_product(
     ApiPath(id): ApiPath<ProductId>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, WriteError> {
-    Ok(answer(&commit::patch(&app, id, &patch).await?))
+    let product = commit::patch(&app, id, &patch).await?;
+    Ok(answer(&product, app.token(Some((id, product.version))).await))
 }

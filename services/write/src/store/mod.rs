@@ -4,10 +4,46 @@ pub(crate) mod fault;
 pub(crate) mod outbox;
 pub(crate) mod products;
 
+use events::{Epoch, Position};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 /// The database's clock, in the microseconds that a stored time keeps.
 pub(crate) async fn now(connection: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
+}
+
+/// When this server was started, noted in every session of the pool: no session outlives its server, so it is looked up
+/// once. The later of two moments, as the relay takes it.
+pub(crate) async fn note_server_start(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"select set_config(
+               'freshet.server_started_at',
+               greatest(
+                   pg_postmaster_start_time(),
+                   (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+               )::text,
+               false
+           ) as "noted!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
+/// The epoch, 0 while this server has made none or its start was not noted, and the insert position: to be read after
+/// the commit, since what is read in the transaction lies below its commit record.
+pub(crate) async fn moment(connection: &mut PgConnection) -> sqlx::Result<(Epoch, Position)> {
+    let moment = sqlx::query!(
+        r#"select case server_started_at
+                      when current_setting('freshet.server_started_at', true)::timestamptz then number
+                      else 0
+                  end as "epoch!",
+                  (pg_current_wal_insert_lsn() - '0/0')::bigint as "position!"
+           from epoch"#
+    )
+    .fetch_one(connection)
+    .await?;
+    let unsigned = |number: i64| u64::try_from(number).map_err(|fault| sqlx::Error::Decode(fault.into()));
+    Ok((Epoch(unsigned(moment.epoch)?), Position(unsigned(moment.position)?)))
 }

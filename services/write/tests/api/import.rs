@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, Bytes};
+use events::{Epoch, Position};
 use futures_util::stream::{self, Stream};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use crate::shop::{Shop, results};
+use crate::shop::{Shop, results, token};
 
 fn line(sku: &str, stock: usize) -> String {
     format!("{{\"sku\":\"{sku}\",\"name\":\"Lamp {sku}\",\"price\":\"19.99\",\"stock\":{stock}}}\n")
@@ -117,6 +118,7 @@ async fn each_line_is_answered_before_a_slow_producer_sends_the_next(db: PgPool)
         assert_eq!(numbers(&result, "line"), [i64::try_from(at).unwrap()]);
     }
     drop(sender);
+    token(&results(&answer.next().await.unwrap().unwrap())[0]);
     assert!(answer.next().await.is_none());
 }
 
@@ -173,6 +175,9 @@ async fn when_the_database_goes_away_its_lines_say_so_and_the_answer_ends(db: Pg
     sender.send(line("B", 1) + "no json\n" + &line("C", 1)).unwrap();
     let failed = results(&answer.next().await.unwrap().unwrap());
     assert_eq!((numbers(&failed, "line"), numbers(&failed, "status")), (vec![2, 3, 4], vec![503, 400, 503]));
+    // What was stored before is promised all the same, by asking for the primary.
+    let last = token(&results(&answer.next().now_or_never().unwrap().unwrap().unwrap())[0]);
+    assert_eq!((last.epoch, last.position, last.product), (Epoch(0), Position(0), None));
     assert!(answer.next().now_or_never().unwrap().is_none());
 }
 

@@ -10,3 +10,4 @@ mod patch;
 mod refuse;
 mod shop;
 mod socket;
+mod token;

@@ -11,6 +11,7 @@ use events::Change;
 use freshet_write::app::App;
 use freshet_write::config::Settings;
 use freshet_write::http;
+use freshness::Token;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -75,10 +76,17 @@ impl Shop {
         answer
     }
 
-    /// Imports everything, and returns the results.
+    /// Imports everything, and returns the results without the token that ends them.
     pub(crate) async fn import_all(&self, lines: impl Into<Body>) -> Vec<Value> {
+        self.import_for_token(lines).await.0
+    }
+
+    /// Imports everything, and returns the results and the token.
+    pub(crate) async fn import_for_token(&self, lines: impl Into<Body>) -> (Vec<Value>, Token) {
         let answer = Answer::read(self.import(lines.into()).await).await;
-        results(&answer.body)
+        let mut results = results(&answer.body);
+        let token = token(&results.pop().unwrap());
+        (results, token)
     }
 
     /// The product as a later query finds it; `None` if it is deleted.
@@ -136,6 +144,10 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    pub(crate) fn token(&self) -> Token {
+        Token::parse(self.header("consistency-token")).unwrap()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -153,6 +165,12 @@ impl Answer {
 
 pub(crate) fn settings() -> ServeSettings {
     Settings::parse_from(["freshet-write"]).serve
+}
+
+/// What the last line of an import holds.
+pub(crate) fn token(last: &Value) -> Token {
+    assert_eq!(last.as_object().unwrap().len(), 1, "{last}");
+    Token::parse(last["consistency_token"].as_str().unwrap()).unwrap()
 }
 
 pub(crate) fn results(ndjson: &[u8]) -> Vec<Value> {

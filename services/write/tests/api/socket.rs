@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use crate::shop::{Shop, results, settings};
+use crate::shop::{Shop, results, settings, token};
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn each_line_is_answered_while_the_request_is_still_open(db: PgPool) {
@@ -36,6 +36,7 @@ async fn each_line_is_answered_while_the_request_is_still_open(db: PgPool) {
         assert_eq!(results(&result)[0]["line"], at);
     }
     drop(sender);
+    token(&serde_json::from_slice(&answered.next().await.unwrap().unwrap()).unwrap());
     assert!(answered.next().await.is_none());
     drop(stop);
     server.await.unwrap().unwrap();
