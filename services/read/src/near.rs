@@ -81,11 +81,13 @@ impl Near {
         }
     }
 
-    /// Takes out what is older than the floor.
+    /// Takes out what is older than a floor that was raised already.
     pub(crate) fn forget_below(&self, id: ProductId, floor: Version) {
-        if let Some(entries) = &self.entries {
-            entries.remove_if(&id, |kept| kept.entry.version < floor);
-        }
+        let Some(entries) = &self.entries else { return };
+        // Not a mere removal: this waits for whoever is just keeping the product and may have looked at the floor before.
+        entries.entry(&id, None, |_, kept| {
+            if kept.entry.version < floor { EntryAction::Remove } else { EntryAction::Retain(()) }
+        });
     }
 
     /// Brings a kept entry up to date with an event whose floor was raised already; keeps nothing new.
@@ -179,6 +181,26 @@ mod tests {
         assert!(near.keep(id(1), &entry(4), 7, floor));
         assert!(!near.keep(id(1), &entry(3), 7, floor));
         assert_eq!(version(&near, 7), Some(4));
+    }
+
+    #[test]
+    fn an_entry_that_is_just_being_kept_does_not_escape_a_floor_that_is_raised_meanwhile() {
+        let near = Near::new(1 << 20);
+        std::thread::scope(|scope| {
+            let (done, is_done) = std::sync::mpsc::channel();
+            // The floor was looked at, and then another answer raised it; whether it waits for the entry shows here.
+            let floor = || {
+                let (near, done) = (&near, done.clone());
+                scope.spawn(move || {
+                    near.forget_below(id(1), 5.try_into().expect("a version"));
+                    let _ = done.send(());
+                });
+                let _ = is_done.recv_timeout(std::time::Duration::from_millis(200));
+                Version::ABSENT
+            };
+            near.keep(id(1), &entry(4), 7, floor);
+        });
+        assert_eq!(version(&near, 7), None);
     }
 
     #[test]
