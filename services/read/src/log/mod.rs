@@ -12,7 +12,7 @@ use axum::http::HeaderValue;
 use cache::Entry;
 use catalog::ProductId;
 use events::{Epoch, Message, Position};
-use freshness::{Applied, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
+use freshness::{Applied, Kept, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
@@ -53,7 +53,7 @@ pub(crate) enum NearBypass {
 
 /// The state of the log behind a lock that is held for microseconds; no method waits for anything else.
 ///
-/// Lock order: an entry kept near first, then the log (`keep_near` looks at the floor under the entry's lock). So nothing
+/// Lock order: an entry kept near first, then the log (`keep_near` admits under the entry's lock). So nothing
 /// near is touched while the log is locked.
 #[derive(Debug)]
 pub(crate) struct SharedLog {
@@ -188,21 +188,21 @@ impl SharedLog {
         self.near.bytes()
     }
 
-    /// Keeps an entry near that was answered in `generation`; whether it is kept.
-    pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry, generation: u64) -> bool {
-        self.near.keep(id, entry, generation, || self.lock().log.floor(id))
+    /// Keeps an answered entry near, if it may still be served; whether it is kept.
+    pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry) -> bool {
+        let provenance = Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at };
+        self.near.keep(id, entry, || Kept::admitted(&self.lock().log, id, provenance))
     }
 
-    /// Whether an entry from a cache may be served; if so, it is answered, in the generation returned.
-    pub(crate) fn answer_cached(&self, id: ProductId, entry: Provenance) -> Result<u64, Rejection> {
-        let generation = {
+    /// Whether an entry from a cache may be served; if so, it is answered.
+    pub(crate) fn answer_cached(&self, id: ProductId, entry: Provenance) -> Result<(), Rejection> {
+        {
             let mut state = self.lock();
             state.log.admit_cached(id, entry)?;
             state.log.answered(id, entry);
-            state.log.generation()
-        };
+        }
         self.near.forget_below(id, entry.version);
-        Ok(generation)
+        Ok(())
     }
 
     /// Whether a row just read from a database may be served, without answering it yet.
@@ -214,19 +214,17 @@ impl SharedLog {
         admitted
     }
 
-    /// Whether a row just read from a database may be served; if so, it is answered, in the generation returned: none
-    /// while the log vouches for nothing.
-    pub(crate) fn answer_row(&self, id: ProductId, row: Provenance) -> Result<Option<u64>, Rejection> {
-        let generation = {
+    /// Whether a row just read from a database may be served; if so, it is answered.
+    pub(crate) fn answer_row(&self, id: ProductId, row: Provenance) -> Result<(), Rejection> {
+        {
             let mut state = self.lock();
             let admitted = state.log.admit_row(id, row);
             self.publish(&state.log);
             admitted?;
             state.log.answered(id, row);
-            state.log.has_begun().then(|| state.log.generation())
-        };
+        }
         self.near.forget_below(id, row.version);
-        Ok(generation)
+        Ok(())
     }
 
     /// Whether what a query just read from a database may be served, before any product in it is looked at.

@@ -76,9 +76,9 @@ impl Tiers {
                 continue;
             };
             match self.log.answer_cached(*id, provenance(&entry)) {
-                Ok(generation) => {
+                Ok(()) => {
                     count_requests("redis", "hit", 1);
-                    asked.is_kept &= self.log.keep_near(*id, &entry, generation);
+                    asked.is_kept &= self.log.keep_near(*id, &entry);
                     asked.admitted.insert(*id, entry);
                 }
                 Err(rejection) => {
@@ -119,8 +119,8 @@ impl Tiers {
         }
         let mut is_kept = true;
         for (id, entry) in &filled.entries {
-            let generation = self.log.answer_row(*id, provenance(entry))?;
-            is_kept &= generation.is_some_and(|generation| self.log.keep_near(*id, entry, generation));
+            self.log.answer_row(*id, provenance(entry))?;
+            is_kept &= self.log.keep_near(*id, entry);
         }
         Ok(is_kept)
     }
