@@ -42,11 +42,8 @@ impl Node {
         let near = Near::new(settings.near_bytes_max);
         let (horizon, lag_max) = (settings.horizon(), settings.replica_lag_max());
         let log = Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max()));
-        let sources = Arc::new(Sources::new(
-            &settings.replica_urls,
-            settings.database_url.as_ref(),
-            settings.primary_reads_per_second,
-        ));
+        let sources =
+            Arc::new(Sources::new(&settings.replica_urls, settings.database_url.as_ref(), settings.reads_per_second()));
         let cache = settings.cache.open()?;
 
         sources::watch(&sources, &log, &health, &mut background);

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod config;
+mod demand;
 mod error;
 pub mod http;
 mod log;

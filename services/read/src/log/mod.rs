@@ -134,6 +134,11 @@ impl SharedLog {
         self.lock().heartbeats.newest_within(epoch, read_at).map(as_of_header)
     }
 
+    /// Whether anything is kept near at all.
+    pub(crate) const fn keeps_near(&self) -> bool {
+        self.near.is_used()
+    }
+
     /// What is kept near of a product; the error says why nothing may be.
     pub(crate) fn near(&self, id: ProductId) -> Result<Option<Arc<Entry>>, NearBypass> {
         if !self.near.is_used() {

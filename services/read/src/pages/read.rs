@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use freshness::{Provenance, Requirement};
+use freshness::Provenance;
 use tokio::time::timeout;
 
 use super::{Found, PageQuery, ProductPage};
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::SharedLog;
 use crate::products::{Answer, Trace};
@@ -21,9 +22,10 @@ pub(crate) async fn read_page(
     sources: &Sources,
     log: &SharedLog,
     query: &PageQuery,
-    including: &Requirement,
+    demand: &Demand,
 ) -> Result<(Answer<ProductPage>, Option<HeaderValue>), ReadError> {
     let read = sources.read(
+        sources.way(demand.no_cache).await?,
         Work::Search,
         |connection, query| Box::pin(store::page(connection, query)),
         query,
@@ -33,7 +35,7 @@ pub(crate) async fn read_page(
             for Found { product, .. } in &answer.value {
                 log.admit_row(product.id, Provenance { epoch, version: product.version, read_at })?;
             }
-            answer.includes(including)
+            answer.includes(&demand.including)
         },
     );
     let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
@@ -43,5 +45,5 @@ pub(crate) async fn read_page(
         log.answered(product.id, provenance);
     }
     let as_of = log.as_of_source(read.epoch, read.read_at);
-    Ok((Answer { value: page, trace: Trace::bypassed(read.source) }, as_of))
+    Ok((Answer { value: page, trace: Trace::past(demand, read.source) }, as_of))
 }

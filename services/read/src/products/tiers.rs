@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use super::redis::Redis;
 use super::{Answer, Forward, NearMiss, Trace};
+use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::log::{NearBypass, SharedLog};
-use crate::sources::{Source, Sourced, Sources, Work, count_rejection};
+use crate::sources::{Sourced, Sources, Way, Work, count_rejection};
 use crate::store::{self, Stored};
 
 /// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
@@ -49,7 +50,8 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Filled {
     pub(super) entries: Vec<(ProductId, Entry)>,
-    pub(super) source: Source,
+    /// Where and when.
+    pub(super) read: Sourced<()>,
     /// Whether Redis now has it too.
     pub(super) is_stored: bool,
 }
@@ -91,25 +93,27 @@ impl Tiers {
         asked
     }
 
-    /// Reads `ids` from a database and puts what it found into Redis.
-    pub(super) async fn fill(self: Arc<Self>, ids: Vec<ProductId>) -> Result<Filled, ReadError> {
-        self.fill_including(&ids, &Requirement::default()).await
-    }
-
     /// Reads `ids` from a database that has what the tokens name, and puts what it found into Redis.
-    pub(super) async fn fill_including(&self, ids: &[ProductId], including: &Requirement) -> Result<Filled, ReadError> {
+    pub(super) async fn fill(&self, ids: &[ProductId], way: Way, including: &Requirement) -> Result<Filled, ReadError> {
         let read = self.sources.read(
+            way,
             Work::Lookup,
             |connection, ids| Box::pin(store::products_by_id(connection, ids)),
             ids,
             |answer| self.admit(answer, including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
+        let (stored, read) = read.split();
         let entries: Vec<(ProductId, Entry)> =
-            read.value.into_iter().map(|stored| (stored.id, entry(stored, read.epoch, read.read_at))).collect();
+            stored.into_iter().map(|stored| (stored.id, entry(stored, read.epoch, read.read_at))).collect();
         // Not trusted by whoever reads it, so nothing needs to be looked at again.
         let is_stored = self.log.has_begun() && self.redis.fill(&entries).await;
-        Ok(Filled { entries, source: read.source, is_stored })
+        Ok(Filled { entries, read, is_stored })
+    }
+
+    /// A place to read past every cache and replica.
+    pub(super) async fn way_past(self: Arc<Self>) -> Result<Way, ReadError> {
+        self.sources.way(true).await
     }
 
     /// Whether what a database had may be answered now; if so, it is answered, and kept near if the result says so.
@@ -123,6 +127,11 @@ impl Tiers {
             is_kept &= self.log.keep_near(*id, entry);
         }
         Ok(is_kept)
+    }
+
+    /// Why what is kept near is not asked by a request that wants no answer from a cache.
+    pub(super) fn near_past(&self) -> NearMiss {
+        if self.log.keeps_near() { NearMiss::Request { is_stored: false } } else { NearMiss::Unused }
     }
 
     /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
@@ -148,13 +157,14 @@ impl Tiers {
     pub(super) async fn read_skus(
         &self,
         skus: &[Sku],
-        including: &Requirement,
+        demand: &Demand,
     ) -> Result<(Answer<HashMap<Sku, Entry>>, Option<HeaderValue>), ReadError> {
         let read = self.sources.read(
+            self.sources.way(demand.no_cache).await?,
             Work::Lookup,
             |connection, skus| Box::pin(store::products_by_sku(connection, skus)),
             skus,
-            |answer| self.admit(answer, including),
+            |answer| self.admit(answer, &demand.including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
         let mut value = HashMap::new();
@@ -165,7 +175,7 @@ impl Tiers {
             value.extend(sku.map(|sku| (sku, entry)));
         }
         let as_of = self.log.as_of_source(read.epoch, read.read_at);
-        Ok((Answer { value, trace: Trace::bypassed(read.source) }, as_of))
+        Ok((Answer { value, trace: Trace::past(demand, read.source) }, as_of))
     }
 
     fn admit(&self, answer: &Sourced<Vec<Stored>>, including: &Requirement) -> Result<(), Refusal> {

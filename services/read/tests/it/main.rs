@@ -5,6 +5,7 @@ mod batches;
 mod freshness;
 mod lists;
 mod near;
+mod no_cache;
 mod node;
 mod products;
 mod searches;

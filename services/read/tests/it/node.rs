@@ -198,6 +198,10 @@ impl RunningNode {
 
     pub(crate) async fn request(&self, method: Method, path: &str, header: (HeaderName, &str)) -> Response {
         let headers = HeaderMap::from_iter([(header.0, HeaderValue::from_str(header.1).unwrap())]);
+        self.request_with(method, path, headers).await
+    }
+
+    pub(crate) async fn request_with(&self, method: Method, path: &str, headers: HeaderMap) -> Response {
         self.api.request(method, path, headers, "").await.unwrap()
     }
 
