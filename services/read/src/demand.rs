@@ -7,6 +7,7 @@ use bootstrap::Problem;
 use freshness::{Requirement, TokenFault};
 
 use crate::error::ReadError;
+use crate::measures;
 
 /// Nothing, for most requests.
 #[derive(Debug, Default)]
@@ -18,6 +19,12 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
+    pub(crate) fn is_none(&self) -> bool {
+        !self.no_cache && self.including.is_empty()
+    }
+
+    /// # Errors
+    /// The tokens are not ours, or too many.
     pub(crate) fn read(request: &HeaderMap) -> Result<Self, ReadError> {
         let mut texts = Vec::new();
         for value in request.get_all("consistency-token") {
@@ -32,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Demand {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self::read(&parts.headers)?)
+        Ok(Self::read(&parts.headers).inspect_err(|_| measures::token_refused())?)
     }
 }
 

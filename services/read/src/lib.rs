@@ -6,6 +6,7 @@ mod demand;
 mod error;
 pub mod http;
 mod log;
+mod measures;
 mod near;
 mod pages;
 mod products;

@@ -108,6 +108,11 @@ impl Near {
         });
     }
 
+    /// Products that are kept.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.as_ref().map_or(0, Cache::len)
+    }
+
     /// Bytes that are used.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.as_ref().map_or(0, Cache::weight)

@@ -2,6 +2,7 @@
 
 mod follow;
 mod heartbeats;
+mod sample;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +19,11 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 use tokio::sync::{Notify, Semaphore};
 
-pub(crate) use follow::{CHECK, Follower};
+pub(crate) use follow::{CHECK, Follower, RESTARTS};
 use heartbeats::Heartbeats;
+pub(crate) use sample::sample;
 
+use crate::measures::{self, Sample};
 use crate::near::Near;
 
 /// Longest wait for a token's write to arrive in the log; twice the beat of the relay, after that a database is asked.
@@ -172,6 +175,7 @@ impl SharedLog {
             return true;
         }
         let Ok(_place) = self.waiting.try_acquire() else { return false };
+        let begun = self.now();
         let wait = async {
             loop {
                 // Listed before the look, so that no heartbeat is missed in between.
@@ -185,12 +189,9 @@ impl SharedLog {
                 heard.await;
             }
         };
-        tokio::time::timeout(WAIT_MAX, wait).await.unwrap_or(false)
-    }
-
-    /// Bytes kept near.
-    pub(crate) fn near_bytes(&self) -> u64 {
-        self.near.bytes()
+        let is_reached = tokio::time::timeout(WAIT_MAX, wait).await.unwrap_or(false);
+        measures::token_waited(self.now().saturating_sub(begun));
+        is_reached
     }
 
     /// Keeps an answered entry near, if it may still be served; whether it is kept.
@@ -274,9 +275,16 @@ impl SharedLog {
         (epoch, state.heartbeats.oldest_tolerated(now, epoch))
     }
 
-    /// The time since the last heartbeat arrived, or since this node started.
-    pub(crate) fn heartbeat_age(&self) -> Duration {
-        self.now().saturating_sub(self.lock().heartbeats.last().unwrap_or_default())
+    /// What metrics show of it.
+    fn sample(&self) -> Sample {
+        let state = self.lock();
+        let as_of_age = state.log.as_of().map(|t| (OffsetDateTime::now_utc() - t).try_into().unwrap_or_default());
+        // The time since this node started, if none has arrived.
+        let heartbeat_age = self.now().saturating_sub(state.heartbeats.last().unwrap_or_default());
+        let log_changes = state.log.changes();
+        drop(state);
+        let (near_bytes, near_entries) = (self.near.bytes(), self.near.entries());
+        Sample { as_of_age, heartbeat_age, log_changes, near_bytes, near_entries }
     }
 
     /// This node's own clock, which never falls.

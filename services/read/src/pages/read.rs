@@ -10,6 +10,7 @@ use super::{Found, PageQuery, ProductPage};
 use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::SharedLog;
+use crate::measures;
 use crate::products::{Answer, Trace};
 use crate::sources::{Sourced, Sources, Work};
 use crate::store;
@@ -17,13 +18,27 @@ use crate::store;
 /// Longest reading of a page: searches for common words look at many rows, and one more source may have to be asked.
 const READ_MAX: Duration = Duration::from_secs(5);
 
+/// A page, and its `Catalog-As-Of`.
+type Read = (Answer<ProductPage>, Option<HeaderValue>);
+
 /// The page asked for, and its `Catalog-As-Of`. Each of its products is at least as new as this node knows it to be.
 pub(crate) async fn read_page(
     sources: &Sources,
     log: &SharedLog,
     query: &PageQuery,
     demand: &Demand,
-) -> Result<(Answer<ProductPage>, Option<HeaderValue>), ReadError> {
+) -> Result<Read, ReadError> {
+    let read = read_demanded(sources, log, query, demand).await;
+    measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
+    read
+}
+
+async fn read_demanded(
+    sources: &Sources,
+    log: &SharedLog,
+    query: &PageQuery,
+    demand: &Demand,
+) -> Result<Read, ReadError> {
     let read = sources.read(
         sources.way(demand.no_cache).await?,
         Work::Search,

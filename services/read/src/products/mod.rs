@@ -16,6 +16,7 @@ use freshness::{Need, Requirement};
 use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::SharedLog;
+use crate::measures;
 use crate::sources::{Sources, Way};
 use flight::Flights;
 pub(crate) use status::{Forward, NearMiss, Trace};
@@ -52,6 +53,10 @@ impl Products {
 
     /// What is known of one product, with everything that is demanded.
     pub(crate) async fn get(&self, id: ProductId, demand: &Demand) -> Result<Answer<Entry>, ReadError> {
+        counted(demand, self.get_demanded(id, demand).await)
+    }
+
+    async fn get_demanded(&self, id: ProductId, demand: &Demand) -> Result<Answer<Entry>, ReadError> {
         let including = &demand.including;
         if demand.no_cache {
             return self.get_past(id, including).await;
@@ -77,15 +82,16 @@ impl Products {
         ids: &[ProductId],
         demand: &Demand,
     ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
-        if !demand.no_cache && self.log.reaches(&demand.including).await {
-            return self.by_ids_nearest(ids).await;
-        }
-        self.by_ids_past(ids, demand).await
+        let is_nearest = !demand.no_cache && self.log.reaches(&demand.including).await;
+        let answer = if is_nearest { self.by_ids_nearest(ids).await } else { self.by_ids_past(ids, demand).await };
+        counted(demand, answer)
     }
 
     /// The live products that have one of `skus`, straight from a database: Redis knows products by id only.
     pub(crate) async fn by_skus(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
-        self.tiers.read_skus(skus, demand).await
+        let read = self.tiers.read_skus(skus, demand).await;
+        measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
+        read
     }
 
     /// From the first tier that has it. Callers at the same time share one read of the database.
@@ -112,7 +118,7 @@ impl Products {
 
     /// From the primary, by a read that begins after the caller has come; callers who wait for a place share one.
     async fn get_past(&self, id: ProductId, including: &Requirement) -> Result<Answer<Entry>, ReadError> {
-        let near = self.tiers.near_past();
+        let near = self.tiers.pass(1);
         for _ in 0..FLIGHTS_MAX {
             let (waiting, tiers) = (Arc::clone(&self.tiers), Arc::clone(&self.tiers));
             let read = async move |way: Result<Way, ReadError>| tiers.fill(&[id], way?, &Requirement::default()).await;
@@ -172,16 +178,23 @@ impl Products {
         ids: &[ProductId],
         demand: &Demand,
     ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
+        let near = self.tiers.pass(ids.len());
         let way = if demand.no_cache { Arc::clone(&self.tiers).way_past().await? } else { Way::Nearest };
         let filled = self.tiers.fill(ids, way, &demand.including).await?;
         let is_kept = self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
         let source = filled.read.source;
         let trace = if demand.no_cache {
-            let (why, is_stored, near) = (Forward::Request, filled.is_stored, self.tiers.near_past().stored(is_kept));
+            let (why, is_stored, near) = (Forward::Request, filled.is_stored, near.stored(is_kept));
             Trace::Forwarded { why, source, is_stored, is_collapsed: false, near }
         } else {
             Trace::past(demand, source)
         };
         Ok(Answer { value: filled.entries.into_iter().collect(), trace })
     }
+}
+
+/// Counts how a read with a demand has ended.
+fn counted<T>(demand: &Demand, answer: Result<Answer<T>, ReadError>) -> Result<Answer<T>, ReadError> {
+    measures::demanded(demand, answer.as_ref().map(|answer| &answer.trace));
+    answer
 }

@@ -65,6 +65,15 @@ impl NearMiss {
 }
 
 impl Trace {
+    /// The word for the lowest tier that was needed, in metrics.
+    pub(crate) const fn tier(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Redis(_) => "redis",
+            Self::Forwarded { source, .. } => source.word(),
+        }
+    }
+
     /// Of an answer that no cache was asked for.
     pub(crate) const fn past(demand: &Demand, source: Source) -> Self {
         let (why, near) = (if demand.no_cache { Forward::Request } else { Forward::Bypass }, NearMiss::Unused);

@@ -17,7 +17,8 @@ use super::{Answer, Forward, NearMiss, Trace};
 use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::log::{NearBypass, SharedLog};
-use crate::sources::{Sourced, Sources, Way, Work, count_rejection};
+use crate::measures;
+use crate::sources::{Sourced, Sources, Way, Work};
 use crate::store::{self, Stored};
 
 /// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
@@ -65,27 +66,28 @@ impl Tiers {
     pub(super) async fn ask_redis(&self, ids: &[ProductId]) -> Asked {
         let mut asked = Asked { admitted: HashMap::new(), why: Forward::Bypass, is_kept: true };
         if !self.log.has_begun() {
+            measures::cache_requests("redis", "bypass", ids.len());
             return asked;
         }
         let Some(held) = self.redis.get(ids).await else {
-            count_requests("redis", "error", ids.len());
+            measures::cache_requests("redis", "error", ids.len());
             return asked;
         };
         asked.why = Forward::Missing;
         for (id, entry) in ids.iter().zip(held) {
             let Some(entry) = entry else {
-                count_requests("redis", "miss", 1);
+                measures::cache_requests("redis", "miss", 1);
                 continue;
             };
             match self.log.answer_cached(*id, provenance(&entry)) {
                 Ok(()) => {
-                    count_requests("redis", "hit", 1);
+                    measures::cache_requests("redis", "hit", 1);
                     asked.is_kept &= self.log.keep_near(*id, &entry);
                     asked.admitted.insert(*id, entry);
                 }
                 Err(rejection) => {
-                    count_requests("redis", "rejected", 1);
-                    count_rejection("redis", rejection);
+                    measures::cache_requests("redis", "rejected", 1);
+                    measures::rejected("redis", rejection);
                     asked.why = Forward::Stale;
                 }
             }
@@ -129,9 +131,15 @@ impl Tiers {
         Ok(is_kept)
     }
 
-    /// Why what is kept near is not asked by a request that wants no answer from a cache.
-    pub(super) fn near_past(&self) -> NearMiss {
-        if self.log.keeps_near() { NearMiss::Request { is_stored: false } } else { NearMiss::Unused }
+    /// Passes the caches over, for a request that wants no answer from there; what `near` says of that.
+    pub(super) fn pass(&self, products: usize) -> NearMiss {
+        measures::cache_requests("redis", "bypass", products);
+        if self.log.keeps_near() {
+            measures::cache_requests("near", "bypass", products);
+            NearMiss::Request { is_stored: false }
+        } else {
+            NearMiss::Unused
+        }
     }
 
     /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
@@ -144,11 +152,14 @@ impl Tiers {
                 }
                 Ok(None) => {}
                 Err(NearBypass::Unused) => return (kept, NearMiss::Unused),
-                Err(NearBypass::Silence) => return (kept, NearMiss::Silence),
+                Err(NearBypass::Silence) => {
+                    measures::cache_requests("near", "bypass", ids.len());
+                    return (HashMap::new(), NearMiss::Silence);
+                }
             }
         }
-        count_requests("near", "hit", kept.len());
-        count_requests("near", "miss", ids.len() - kept.len());
+        measures::cache_requests("near", "hit", kept.len());
+        measures::cache_requests("near", "miss", ids.len() - kept.len());
         let miss = if kept.is_empty() { NearMiss::Missing { is_stored: false } } else { NearMiss::Partial };
         (kept, miss)
     }
@@ -195,9 +206,4 @@ fn entry(stored: Stored, epoch: Epoch, read_at: Position) -> Entry {
 
 pub(super) fn provenance(entry: &Entry) -> Provenance {
     Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at }
-}
-
-fn count_requests(tier: &'static str, result: &'static str, requests: usize) {
-    metrics::counter!("freshet_cache_requests_total", "tier" => tier, "result" => result)
-        .increment(u64::try_from(requests).unwrap_or(u64::MAX));
 }

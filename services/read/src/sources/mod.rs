@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{Epoch, Position};
-use freshness::{Judgement, Need, Rejection, Requirement};
+use freshness::{Judgement, Need, Requirement};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -22,6 +22,7 @@ use server::{Kind, Server};
 pub(crate) use watch::{CHECK, watch};
 
 use crate::error::{ReadError, Refusal};
+use crate::measures;
 
 /// Reads past every cache that run at a time: half of this node's connections to the primary.
 const NO_CACHE_PLACES: usize = 2;
@@ -176,7 +177,7 @@ impl Sources {
         let judge = |answer: &Sourced<T>| {
             admit(answer).inspect_err(|refusal| {
                 if let Refusal::Old(rejection) = refusal {
-                    count_rejection(answer.source.word(), *rejection);
+                    measures::rejected(answer.source.word(), *rejection);
                 }
             })
         };
@@ -216,9 +217,4 @@ impl Sources {
 /// Whether the statement ran into its timeout.
 fn is_timed_out(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("57014"))
-}
-
-/// Counts an entry that was found in `tier` but may not be served.
-pub(crate) fn count_rejection(tier: &'static str, rejection: Rejection) {
-    metrics::counter!("freshet_fills_rejected_total", "tier" => tier, "reason" => rejection.word()).increment(1);
 }

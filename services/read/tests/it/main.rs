@@ -4,6 +4,7 @@
 mod batches;
 mod freshness;
 mod lists;
+mod measures;
 mod near;
 mod no_cache;
 mod node;

@@ -221,6 +221,11 @@ impl RunningNode {
         holds(async || self.get(&path).await.header("etag") == format!("\"{}\"", product.version)).await;
     }
 
+    /// Everything that `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        String::from_utf8(self.ops.get("/metrics").await.unwrap().body.to_vec()).unwrap()
+    }
+
     /// The value of a metric, by the beginning of its line.
     pub(crate) async fn metric(&self, line: &str) -> f64 {
         testkit::api::metric(&self.ops, line).await
