@@ -12,7 +12,7 @@ use crate::log::{Follower, SharedLog};
 use crate::near::Near;
 use crate::products::Products;
 use crate::sources::Sources;
-use crate::{http, log, sources};
+use crate::{http, log, measures, sources};
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -37,16 +37,15 @@ impl Node {
     /// # Errors
     /// A URL cannot be read.
     pub async fn start(settings: &ReadSettings) -> anyhow::Result<Self> {
+        bootstrap::install_metrics()?;
+        measures::describe();
         let health = Health::new(&[log::CHECK, sources::CHECK]);
         let mut background = Background::default();
         let near = Near::new(settings.near_bytes_max);
         let (horizon, lag_max) = (settings.horizon(), settings.replica_lag_max());
         let log = Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max()));
-        let sources = Arc::new(Sources::new(
-            &settings.replica_urls,
-            settings.database_url.as_ref(),
-            settings.primary_reads_per_second,
-        ));
+        let sources =
+            Arc::new(Sources::new(&settings.replica_urls, settings.database_url.as_ref(), settings.reads_per_second()));
         let cache = settings.cache.open()?;
 
         sources::watch(&sources, &log, &health, &mut background);
@@ -57,6 +56,8 @@ impl Node {
             settings.horizon(),
         );
         background.spawn("follow the log", follower.run(settings.nats_wait(), background.stop()));
+
+        background.spawn("sample the log", log::sample(Arc::clone(&log), background.stop()));
 
         let app = App {
             products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),

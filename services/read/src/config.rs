@@ -11,6 +11,8 @@ use cache::CacheSettings;
 use catalog::Currency;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::sources::ReadsPerSecond;
+
 /// A day: far more than any hit ratio gains from; a mistyped unit shows at start.
 const HORIZON_SECONDS_MAX: u64 = 86_400;
 /// An hour: heartbeats of that long are remembered.
@@ -57,6 +59,10 @@ pub struct ReadSettings {
     #[arg(long, env = "FRESHET_PRIMARY_READS_PER_SECOND", default_value = "200", value_name = "NUMBER")]
     pub primary_reads_per_second: NonZeroU32,
 
+    /// How many reads per second with `Cache-Control: no-cache` go to the primary, beside the others; more get 503
+    #[arg(long, env = "FRESHET_NO_CACHE_READS_PER_SECOND", default_value = "20", value_name = "NUMBER")]
+    pub no_cache_reads_per_second: NonZeroU32,
+
     /// How far back changes are remembered; more memory, more hits
     #[arg(long, env = "FRESHET_HORIZON_SECONDS", default_value_t = 600, value_name = "SECONDS",
         value_parser = clap::value_parser!(u64).range(1..=HORIZON_SECONDS_MAX))]
@@ -97,6 +103,10 @@ impl ReadSettings {
             "no database is named: set --replica-urls (FRESHET_REPLICA_URLS), --database-url (FRESHET_DATABASE_URL) or both"
         );
         Ok(())
+    }
+
+    pub(crate) const fn reads_per_second(&self) -> ReadsPerSecond {
+        ReadsPerSecond { primary: self.primary_reads_per_second, no_cache: self.no_cache_reads_per_second }
     }
 
     pub(crate) fn replica_lag_max(&self) -> Duration {

@@ -23,9 +23,11 @@ pub(crate) enum ReadError {
     Token(TokenFault),
     #[error("there is no product {0}")]
     NotFound(ProductId),
-    /// The replicas could not answer, and the primary's budget for reads is spent.
+    /// Only the primary could answer, and its budget for such reads is spent.
     #[error("the database is busy")]
     OverBudget(Duration),
+    #[error("too many requests ask past the caches; without `Cache-Control: no-cache` this one can be answered")]
+    PastOverBudget(Duration),
     #[error("no database can be reached")]
     Away(#[source] Option<Arc<sqlx::Error>>),
     /// Even the primary's answer is older than what this node has seen, as after a failover that lost changes.
@@ -69,7 +71,8 @@ impl ReadError {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         use ReadError::{
-            Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, Query, Token, TooMuch, Unmet,
+            Away, Behind, Corrupt, Database, Late, Lost, NotFound, OverBudget, PastOverBudget, Query, Token, TooMuch,
+            Unmet,
         };
         let text = error.to_string();
         match &error {
@@ -78,7 +81,9 @@ impl From<ReadError> for Problem {
                 faults.iter().cloned().map(|FieldFault { pointer, detail }| FieldError { pointer, detail }),
             ),
             NotFound(_) => Self::new(StatusCode::NOT_FOUND, text),
-            OverBudget(wait) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(*wait),
+            OverBudget(wait) | PastOverBudget(wait) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(*wait)
+            }
             Away(_) | Behind | Late | TooMuch | Unmet => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY_AFTER)
             }
@@ -99,6 +104,17 @@ pub(crate) enum Refusal {
     Unmet,
     /// A token names what not even the primary has.
     Forged,
+}
+
+impl From<Refusal> for ReadError {
+    /// Of what the primary has: nobody has better.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Old(_) => Self::Behind,
+            Refusal::Unmet => Self::Unmet,
+            Refusal::Forged => Self::Token(TokenFault::FromTheFuture),
+        }
+    }
 }
 
 impl From<Rejection> for Refusal {

@@ -2,9 +2,11 @@
 
 pub mod app;
 pub mod config;
+mod demand;
 mod error;
 pub mod http;
 mod log;
+mod measures;
 mod near;
 mod pages;
 mod products;

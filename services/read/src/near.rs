@@ -1,8 +1,7 @@
 //! The near cache: products in this process, kept up with every event, answered without a look at anything else.
 //!
-//! Architecture invariant: an entry is kept only together with the generation of the log that admitted it, and served
-//! only in that generation. Within one, every event that follows is applied to it in place, floor first, so it is never
-//! older than the floor. A gap or a new epoch begins another generation: what was kept before is not served again.
+//! Architecture invariant: every decision is one of [`freshness::Kept`], which the model checks too, and is taken under
+//! the lock of the product's entry.
 
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use cache::{Content, Entry};
 use catalog::{ProductId, Version};
 use events::ProductEvent;
+use freshness::{Kept, Provenance, Rejection};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 
@@ -22,22 +22,22 @@ const BODY_BYTES_TYPICAL: u64 = 800;
 #[derive(Debug)]
 pub(crate) struct Near {
     /// `None` if there is no room for any.
-    entries: Option<Cache<ProductId, Kept, ByBytes>>,
+    entries: Option<Cache<ProductId, Held, ByBytes>>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
-    generation: u64,
+struct Held {
+    kept: Kept,
     entry: Arc<Entry>,
 }
 
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<ProductId, Kept> for ByBytes {
-    fn weight(&self, _: &ProductId, kept: &Kept) -> u64 {
+impl Weighter<ProductId, Held> for ByBytes {
+    fn weight(&self, _: &ProductId, held: &Held) -> u64 {
         ENTRY_BYTES
-            + match &kept.entry.content {
+            + match &held.entry.content {
                 Content::Product(body) => body.len() as u64,
                 Content::Absent => 0,
             }
@@ -57,26 +57,26 @@ impl Near {
 
     /// What is kept of a product, if the present generation of the log vouches for it.
     pub(crate) fn get(&self, id: ProductId, generation: u64) -> Option<Arc<Entry>> {
-        self.entries.as_ref()?.get(&id).filter(|kept| kept.generation == generation).map(|kept| kept.entry)
+        self.entries.as_ref()?.get(&id).filter(|held| held.kept.is_served_in(generation)).map(|held| held.entry)
     }
 
-    /// Keeps an entry that was admitted in `generation`, unless a newer one is kept; whether it is.
+    /// Keeps an entry unless a newer one is kept; whether the one or the other is.
     ///
-    /// `floor` is asked under the entry's own lock, so that no hit falls between the insertion and the look: an event that
+    /// `admit` is asked under the entry's own lock, so that no hit falls between the look and the insertion: an event that
     /// comes later waits for that lock and then brings the entry up to date.
-    pub(crate) fn keep(&self, id: ProductId, entry: &Entry, generation: u64, floor: impl Fn() -> Version) -> bool {
+    pub(crate) fn keep(&self, id: ProductId, entry: &Entry, admit: impl Fn() -> Result<Kept, Rejection>) -> bool {
         let Some(entries) = &self.entries else { return false };
-        let new = Kept { generation, entry: Arc::new(entry.clone()) };
-        let result = entries.entry(&id, None, |_, kept| {
-            let is_admitted = entry.version >= floor();
-            if is_admitted && new.replaces(kept) {
-                *kept = new.clone();
+        let held_as = |kept| Held { kept, entry: Arc::new(entry.clone()) };
+        let result = entries.entry(&id, None, |_, held| {
+            let Ok(kept) = admit() else { return EntryAction::Retain(false) };
+            if held.kept.gives_way_to(kept) {
+                *held = held_as(kept);
             }
-            EntryAction::Retain(is_admitted)
+            EntryAction::Retain(true)
         });
         match result {
-            EntryResult::Retained(is_admitted) => is_admitted,
-            EntryResult::Vacant(room) if entry.version >= floor() => room.insert(new).is_ok(),
+            EntryResult::Retained(is_kept) => is_kept,
+            EntryResult::Vacant(room) => admit().is_ok_and(|kept| room.insert(held_as(kept)).is_ok()),
             _ => false,
         }
     }
@@ -85,34 +85,37 @@ impl Near {
     pub(crate) fn forget_below(&self, id: ProductId, floor: Version) {
         let Some(entries) = &self.entries else { return };
         // Not a mere removal: this waits for whoever is just keeping the product and may have looked at the floor before.
-        entries.entry(&id, None, |_, kept| {
-            if kept.entry.version < floor { EntryAction::Remove } else { EntryAction::Retain(()) }
-        });
+        entries.entry(
+            &id,
+            None,
+            |_, held| {
+                if held.kept.is_below(floor) { EntryAction::Remove } else { EntryAction::Retain(()) }
+            },
+        );
     }
 
     /// Brings a kept entry up to date with an event whose floor was raised already; keeps nothing new.
     pub(crate) fn follow(&self, event: &ProductEvent, generation: u64) {
         let Some(entries) = &self.entries else { return };
-        let change = &event.change;
+        let stamp = &event.stamp;
+        let after = Provenance { epoch: stamp.epoch, version: event.change.version, read_at: stamp.position };
         // Not a mere look: this waits for whoever is just keeping the product, and gives up an empty place again.
-        entries.entry(&change.id, None, |_, kept| {
-            if kept.generation == generation && kept.entry.version < change.version {
-                *kept = Kept { generation, entry: Arc::new(entry_after(event)) };
+        entries.entry(&event.change.id, None, |_, held| {
+            if let Some(kept) = held.kept.followed_by(after, generation) {
+                *held = Held { kept, entry: Arc::new(entry_after(event)) };
             }
             EntryAction::Retain(())
         });
     }
 
+    /// Products that are kept.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.as_ref().map_or(0, Cache::len)
+    }
+
     /// Bytes that are used.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.as_ref().map_or(0, Cache::weight)
-    }
-}
-
-impl Kept {
-    fn replaces(&self, kept: &Self) -> bool {
-        kept.generation < self.generation
-            || kept.generation == self.generation && kept.entry.version < self.entry.version
     }
 }
 
@@ -143,9 +146,15 @@ mod tests {
         Entry { epoch: Epoch(1), version, read_at: Position(1), content }
     }
 
-    /// No floor.
-    fn none() -> Version {
-        Version::ABSENT
+    /// Admitted in this generation.
+    fn keep(near: &Near, product: i64, at: i64, generation: u64) -> bool {
+        let entry = entry(at);
+        near.keep(id(product), &entry, || Ok(kept(&entry, generation)))
+    }
+
+    fn kept(entry: &Entry, generation: u64) -> Kept {
+        let provenance = Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at };
+        Kept { provenance, generation }
     }
 
     fn version(near: &Near, generation: u64) -> Option<i64> {
@@ -155,17 +164,17 @@ mod tests {
     #[test]
     fn an_entry_is_served_only_in_the_generation_that_admitted_it() {
         let near = Near::new(1 << 20);
-        near.keep(id(1), &entry(3), 7, none);
+        keep(&near, 1, 3, 7);
         assert_eq!((version(&near, 7), version(&near, 8)), (Some(3), None));
-        near.keep(id(1), &entry(2), 8, none);
+        keep(&near, 1, 2, 8);
         assert_eq!((version(&near, 7), version(&near, 8)), (None, Some(2)));
     }
 
     #[test]
     fn an_older_fill_does_not_replace_what_an_event_has_brought_up_to_date() {
         let near = Near::new(1 << 20);
-        near.keep(id(1), &entry(5), 7, none);
-        near.keep(id(1), &entry(4), 7, none);
+        keep(&near, 1, 5, 7);
+        assert!(keep(&near, 1, 4, 7), "a newer one is");
         assert_eq!(version(&near, 7), Some(5));
         near.forget_below(id(1), 5.try_into().expect("a version"));
         assert_eq!(version(&near, 7), Some(5));
@@ -174,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_floor_by_now_is_not_kept() {
+    fn what_is_not_admitted_any_more_is_not_kept() {
         let near = Near::new(1 << 20);
-        let floor = || 4.try_into().expect("a version");
-        assert!(!near.keep(id(1), &entry(3), 7, floor));
-        assert!(near.keep(id(1), &entry(4), 7, floor));
-        assert!(!near.keep(id(1), &entry(3), 7, floor));
+        let refuse = || Err(Rejection::BelowFloor);
+        assert!(!near.keep(id(1), &entry(3), refuse));
+        assert!(keep(&near, 1, 4, 7));
+        assert!(!near.keep(id(1), &entry(5), refuse));
         assert_eq!(version(&near, 7), Some(4));
     }
 
@@ -188,17 +197,18 @@ mod tests {
         let near = Near::new(1 << 20);
         std::thread::scope(|scope| {
             let (done, is_done) = std::sync::mpsc::channel();
+            let entry = entry(4);
             // The floor was looked at, and then another answer raised it; whether it waits for the entry shows here.
-            let floor = || {
+            let admit = || {
                 let (near, done) = (&near, done.clone());
                 scope.spawn(move || {
                     near.forget_below(id(1), 5.try_into().expect("a version"));
                     let _ = done.send(());
                 });
                 let _ = is_done.recv_timeout(std::time::Duration::from_millis(200));
-                Version::ABSENT
+                Ok(kept(&entry, 7))
             };
-            near.keep(id(1), &entry(4), 7, floor);
+            near.keep(id(1), &entry, admit);
         });
         assert_eq!(version(&near, 7), None);
     }
@@ -207,7 +217,7 @@ mod tests {
     fn it_stays_within_its_bytes() {
         let near = Near::new(100_000);
         for number in 1..=1_000 {
-            near.keep(id(number), &entry(1), 1, none);
+            keep(&near, number, 1, 1);
         }
         assert!(near.bytes() <= 100_000 && near.bytes() > 50_000, "{}", near.bytes());
     }
@@ -215,7 +225,7 @@ mod tests {
     #[test]
     fn without_room_nothing_is_kept() {
         let near = Near::new(0);
-        assert!(!near.keep(id(1), &entry(1), 1, none));
+        assert!(!keep(&near, 1, 1, 1));
         assert_eq!(version(&near, 1), None);
     }
 }

@@ -10,6 +10,15 @@ use tracing::Instrument;
 
 use crate::request_id::{self, REQUEST_ID, X_REQUEST_ID};
 
+const REQUESTS: &str = "freshet_http_requests_total";
+const DURATION: &str = "freshet_http_request_duration_seconds";
+
+/// Says what the metrics mean.
+pub(crate) fn describe() {
+    metrics::describe_counter!(REQUESTS, "Requests answered, by route, method and status");
+    metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Time until the answer begins, by route and method");
+}
+
 /// Gives the request its id, and reports it once the answer begins (a streamed body may still follow).
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -33,9 +42,9 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         "request"
     );
     let route = route.to_owned();
-    metrics::counter!("freshet_http_requests_total", "route" => route.clone(), "method" => method, "status" => status.to_string())
+    metrics::counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
-    metrics::histogram!("freshet_http_request_duration_seconds", "route" => route, "method" => method).record(elapsed);
+    metrics::histogram!(DURATION, "route" => route, "method" => method).record(elapsed);
     answer.headers_mut().insert(X_REQUEST_ID, HeaderValue::from_str(&id).expect("an id is visible ASCII"));
     answer
 }

@@ -23,4 +23,4 @@ pub use problem::{FieldError, PROBLEM_JSON, Problem};
 pub use request_id::current_request_id;
 pub use run::{Background, Bound, Endpoints, serve};
 pub use settings::{LogFormat, ServeSettings};
-pub use telemetry::init_telemetry;
+pub use telemetry::{init_telemetry, install_metrics};

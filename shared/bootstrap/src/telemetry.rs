@@ -6,11 +6,18 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::access;
 use crate::settings::{LogFormat, ServeSettings};
 
 /// From a near-cache hit to the request timeout; 5 ms, 50 ms and 250 ms are where service levels are usually drawn.
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Propagation is promised in single milliseconds, so these are told apart; the long end is for outages.
+const LAG_BUCKETS: [f64; 20] = [
+    0.0005, 0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 60.0,
+];
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -25,18 +32,22 @@ pub fn init_telemetry(service: &'static str, settings: &ServeSettings) -> anyhow
     Ok(())
 }
 
-/// The process's metrics, installed at the first call.
-pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+/// The process's metrics, installed at the first call: before anything is described or recorded.
+///
+/// # Errors
+/// Another recorder is installed in this process.
+pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     if let Some(handle) = METRICS.get() {
         return Ok(handle.clone());
     }
     let mut builder = PrometheusBuilder::new();
-    for suffix in ["_duration_seconds", "_lag_seconds"] {
-        builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), &SECONDS_BUCKETS)?;
+    for (suffix, buckets) in [("_duration_seconds", &SECONDS_BUCKETS[..]), ("_lag_seconds", &LAG_BUCKETS)] {
+        builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)?;
     }
     match builder.install_recorder() {
         Ok(handle) => {
             metrics::describe_gauge!("freshet_build_info", "1, labelled with the service and its version");
+            access::describe();
             Ok(METRICS.get_or_init(|| handle).clone())
         }
         // Another thread of a test process came first.

@@ -3,12 +3,14 @@
 //! Architecture invariant: nothing here reads a clock, a socket or a random number; `now` is an argument. The same code
 //! decides in the read service and in the model that checks it (`tests/model`).
 
+mod kept;
 mod log;
 mod memory;
 mod provenance;
 mod requirement;
 mod token;
 
+pub use kept::Kept;
 pub use log::{Applied, Log};
 pub use provenance::{Provenance, Rejection};
 pub use requirement::{Judgement, Need, ReadFrom, Requirement, TOKENS_MAX};

@@ -193,6 +193,11 @@ impl Log {
         self.memory.floor(id)
     }
 
+    /// How many changes are remembered.
+    pub fn changes(&self) -> usize {
+        self.memory.changes()
+    }
+
     /// How many changes and answers are remembered.
     pub fn remembered(&self) -> usize {
         self.memory.changes() + self.memory.answers()

@@ -23,7 +23,12 @@ impl Provenance {
 
     /// Whether an entry of the same product is to replace one of `held`: the order of the script in Redis.
     pub fn is_newer_than(self, held: Self) -> bool {
-        (self.epoch, self.version, self.read_at) > (held.epoch, held.version, held.read_at)
+        self.order() > held.order()
+    }
+
+    /// What entries of one product are compared by.
+    pub(crate) const fn order(self) -> (Epoch, Version, Position) {
+        (self.epoch, self.version, self.read_at)
     }
 }
 

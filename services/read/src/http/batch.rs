@@ -10,12 +10,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use cache::{Content, Entry};
 use catalog::{Product, ProductId, Sku};
-use freshness::Requirement;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conditional::{Cacheable, EntityTag, conditional};
 use crate::App;
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::AsOf;
 use crate::pages::{Parameters, QueryFault};
@@ -74,18 +74,18 @@ enum Named {
 pub(super) async fn get_batch(
     app: &App,
     pairs: Vec<(String, String)>,
-    including: &Requirement,
+    demand: &Demand,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
     let (body, trace, as_of) = match Named::read(pairs)? {
         Named::Ids(ids) => {
             let as_of = app.log.as_of();
-            let answer = app.products.by_ids_including(&ids, including).await?;
+            let answer = app.products.by_ids(&ids, demand).await?;
             let oldest = answer.value.values().map(|entry| entry.epoch).min().unwrap_or_default();
             (body(&ids, |id| answer.value.get(id)), answer.trace, AsOf::header_for(as_of, oldest))
         }
         Named::Skus(skus) => {
-            let (answer, as_of) = app.products.by_skus(&skus, including).await?;
+            let (answer, as_of) = app.products.by_skus(&skus, demand).await?;
             (body(&skus, |sku| answer.value.get(sku)), answer.trace, as_of)
         }
     };

@@ -3,10 +3,10 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use freshness::Requirement;
 
 use super::conditional::{Cacheable, EntityTag, conditional};
 use crate::App;
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::pages::{PageQuery, ProductPage, read_page};
 
@@ -17,23 +17,23 @@ const NOT_ASKED: &str = "redis; fwd=bypass; detail=none";
 pub(super) async fn get_list(
     app: &App,
     pairs: Vec<(String, String)>,
-    including: &Requirement,
+    demand: &Demand,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
-    page(app, &PageQuery::list(pairs, app.default_currency)?, including, request).await
+    page(app, &PageQuery::list(pairs, app.default_currency)?, demand, request).await
 }
 
 /// One page of a list or of a search.
 pub(super) async fn page(
     app: &App,
     query: &PageQuery,
-    including: &Requirement,
+    demand: &Demand,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
     let (page, cache_status, as_of) = if query.filters.are_contradictory() {
         (ProductPage::EMPTY, NOT_ASKED.to_owned(), None)
     } else {
-        let (answer, as_of) = read_page(&app.sources, &app.log, query, including).await?;
+        let (answer, as_of) = read_page(&app.sources, &app.log, query, demand).await?;
         (answer.value, answer.trace.to_string(), as_of)
     };
     let body = Bytes::from(page.to_json());

@@ -2,7 +2,6 @@
 
 mod batch;
 mod conditional;
-mod including;
 mod list;
 mod page_params;
 mod product;
@@ -22,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
+use crate::demand::Demand;
 use crate::pages::ProductPage;
-use including::Including;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -84,6 +83,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         page_params::ListParams,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
         ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
     ),
     responses(
         (status = 200, description = "The products", body = Products, headers(
@@ -99,14 +99,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 async fn get_products(
     State(app): State<Arc<App>>,
     ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
-    Including(including): Including,
+    demand: Demand,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let is_batch = pairs.iter().any(|(name, _)| batch::PARAMETERS.contains(&name.as_str()));
     let answer = if is_batch {
-        batch::get_batch(&app, pairs, &including, &request).await?
+        batch::get_batch(&app, pairs, &demand, &request).await?
     } else {
-        list::get_list(&app, pairs, &including, &request).await?
+        list::get_list(&app, pairs, &demand, &request).await?
     };
     Ok(answer)
 }

@@ -11,8 +11,8 @@ use catalog::{Product, ProductId};
 
 use super::Problems;
 use super::conditional::{Cacheable, EntityTag, conditional, promise};
-use super::including::Including;
 use crate::App;
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::AsOf;
 
@@ -25,6 +25,7 @@ use crate::log::AsOf;
         ("id" = ProductId, Path, description = "The product's id"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the version that the client holds"),
         ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
     ),
     responses(
         (status = 200, description = "The product", body = Product, headers(
@@ -40,11 +41,11 @@ use crate::log::AsOf;
 pub(crate) async fn get_product(
     State(app): State<Arc<App>>,
     ApiPath(id): ApiPath<ProductId>,
-    Including(including): Including,
+    demand: Demand,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_of = app.log.as_of();
-    let answer = app.products.get_including(id, &including).await?;
+    let answer = app.products.get(id, &demand).await?;
     let as_of = AsOf::header_for(as_of, answer.value.epoch);
     let Content::Product(body) = answer.value.content else {
         let mut refusal = Problem::from(ReadError::NotFound(id)).into_response();

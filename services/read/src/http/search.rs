@@ -8,10 +8,10 @@ use axum::response::Response;
 use bootstrap::{ApiQuery, Problem};
 
 use super::Problems;
-use super::including::Including;
 use super::list::page;
 use super::page_params::SearchParams;
 use crate::App;
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::pages::{PageQuery, ProductPage};
 
@@ -27,6 +27,7 @@ use crate::pages::{PageQuery, ProductPage};
         SearchParams,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
         ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
     ),
     responses(
         (status = 200, description = "A page of products", body = ProductPage, headers(
@@ -42,9 +43,9 @@ use crate::pages::{PageQuery, ProductPage};
 pub(crate) async fn search_products(
     State(app): State<Arc<App>>,
     ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
-    Including(including): Including,
+    demand: Demand,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = PageQuery::search(pairs, app.default_currency).map_err(ReadError::from)?;
-    Ok(page(&app, &query, &including, &request).await?)
+    Ok(page(&app, &query, &demand, &request).await?)
 }

@@ -1,12 +1,12 @@
 //! Follows the whole stream, for as long as the process runs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::{self, stream};
 use bootstrap::Health;
-use events::{Message, STREAM};
+use events::{Epoch, Message, Position, STREAM};
 use freshness::Applied;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::SharedLog;
+use crate::measures;
 
 /// The health check that says whether the log is caught up with.
 pub(crate) const CHECK: &str = "log";
@@ -32,6 +33,9 @@ pub(crate) struct Follower {
     horizon: Duration,
     /// The stream's sequence of the last message processed.
     processed: u64,
+    /// The furthest change processed: what is behind it is replayed.
+    furthest: (Epoch, Position),
+    has_ever_caught_up: bool,
 }
 
 /// Why a subscription is given up for a new one.
@@ -44,6 +48,9 @@ enum Restart {
     /// It is another stream, or has less than what was processed: it was made anew or restored.
     Replaced,
 }
+
+/// The words of all of them, as a metric's label.
+pub(crate) const RESTARTS: [&str; 3] = [Restart::Failed.word(), Restart::Stalled.word(), Restart::Replaced.word()];
 
 impl Restart {
     const fn word(self) -> &'static str {
@@ -65,7 +72,8 @@ impl Follower {
     pub(crate) fn new(nats: async_nats::Client, log: Arc<SharedLog>, health: Health, horizon: Duration) -> Self {
         let mut jetstream = jetstream::new(nats);
         jetstream.set_timeout(ANSWER_MAX);
-        Self { log, health, jetstream, horizon, processed: 0 }
+        let furthest = Default::default();
+        Self { log, health, jetstream, horizon, processed: 0, furthest, has_ever_caught_up: false }
     }
 
     /// Follows the stream until `stop`.
@@ -94,7 +102,7 @@ impl Follower {
                     was_reached = true;
                     let restart = self.process(subscription).await;
                     tracing::warn!(reason = restart.word(), processed = self.processed, "log_restarted");
-                    metrics::counter!("freshet_log_restarts_total", "reason" => restart.word()).increment(1);
+                    measures::log_restarted(restart.word());
                     if restart == Restart::Replaced {
                         self.processed = 0;
                     }
@@ -103,7 +111,6 @@ impl Follower {
                     if std::mem::replace(&mut was_reached, false) {
                         tracing::warn!(%error, "log_not_reached");
                     }
-                    self.report_age();
                 }
             }
             tokio::time::sleep(RETRY_DELAY).await;
@@ -130,7 +137,7 @@ impl Follower {
 
     /// Processes what arrives until the subscription is of no more use.
     async fn process(&mut self, mut subscription: Subscription) -> Restart {
-        let mut is_caught_up = false;
+        let (mut is_caught_up, begun) = (false, Instant::now());
         let held_at_start = subscription.stream.state.last_sequence;
         loop {
             match timeout(SILENCE_MAX, subscription.messages.next()).await {
@@ -138,6 +145,8 @@ impl Follower {
                     self.apply(&message);
                     if !is_caught_up && self.processed >= held_at_start && self.log.has_heartbeat() {
                         is_caught_up = true;
+                        self.has_ever_caught_up = true;
+                        measures::log_replayed(begun.elapsed());
                         self.health.set(CHECK, Ok(()));
                     }
                 }
@@ -147,7 +156,6 @@ impl Follower {
                 }
                 Ok(None) => return Restart::Failed,
                 Err(_) => {
-                    self.report_age();
                     if let Some(restart) = self.ask_about_silence(&subscription.stream).await {
                         return restart;
                     }
@@ -160,21 +168,19 @@ impl Follower {
         if let Ok(info) = message.info() {
             self.processed = info.stream_sequence;
         }
-        metrics::counter!("freshet_log_messages_total").increment(1);
+        measures::log_message();
         match Message::decode(&message.payload) {
             Ok(decoded) => {
                 let applied = self.log.apply(&decoded);
                 if applied != Applied::Next {
                     tracing::info!(?applied, sequence = self.processed, stamp = ?decoded.stamp(), "log_not_continued");
                 }
-                if matches!(decoded, Message::Heartbeat { .. }) {
-                    self.report_age();
-                }
+                self.measure(&decoded, applied);
             }
             // Whoever follows names it as predecessor, which is then not the last one applied: a gap, treated as one.
             Err(error) => {
                 tracing::error!(%error, sequence = self.processed, "log_message_not_decoded");
-                metrics::counter!("freshet_log_undecodable_total").increment(1);
+                measures::log_undecodable();
             }
         }
     }
@@ -194,9 +200,16 @@ impl Follower {
         Ok(timeout(ANSWER_MAX, self.jetstream.get_stream(STREAM)).await??.cached_info().clone())
     }
 
-    fn report_age(&self) {
-        metrics::gauge!("freshet_log_heartbeat_age_seconds").set(self.log.heartbeat_age().as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "no node has 2^53 bytes")]
-        metrics::gauge!("freshet_near_bytes").set(self.log.near_bytes() as f64);
+    /// Records how long a change took to get here, unless it is one of those that a new subscription repeats.
+    fn measure(&mut self, message: &Message, applied: Applied) {
+        let Message::Product(event) = message else { return };
+        let place = (event.stamp.epoch, event.stamp.position);
+        if applied == Applied::Ignored || place < self.furthest {
+            return;
+        }
+        self.furthest = place;
+        if self.has_ever_caught_up {
+            measures::visible_after(OffsetDateTime::now_utc() - event.time);
+        }
     }
 }

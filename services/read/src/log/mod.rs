@@ -2,6 +2,7 @@
 
 mod follow;
 mod heartbeats;
+mod sample;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +13,17 @@ use axum::http::HeaderValue;
 use cache::Entry;
 use catalog::ProductId;
 use events::{Epoch, Message, Position};
-use freshness::{Applied, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
+use freshness::{Applied, Kept, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 use tokio::sync::{Notify, Semaphore};
 
-pub(crate) use follow::{CHECK, Follower};
+pub(crate) use follow::{CHECK, Follower, RESTARTS};
 use heartbeats::Heartbeats;
+pub(crate) use sample::sample;
 
+use crate::measures::{self, Sample};
 use crate::near::Near;
 
 /// Longest wait for a token's write to arrive in the log; twice the beat of the relay, after that a database is asked.
@@ -53,7 +56,7 @@ pub(crate) enum NearBypass {
 
 /// The state of the log behind a lock that is held for microseconds; no method waits for anything else.
 ///
-/// Lock order: an entry kept near first, then the log (`keep_near` looks at the floor under the entry's lock). So nothing
+/// Lock order: an entry kept near first, then the log (`keep_near` admits under the entry's lock). So nothing
 /// near is touched while the log is locked.
 #[derive(Debug)]
 pub(crate) struct SharedLog {
@@ -134,6 +137,11 @@ impl SharedLog {
         self.lock().heartbeats.newest_within(epoch, read_at).map(as_of_header)
     }
 
+    /// Whether anything is kept near at all.
+    pub(crate) const fn keeps_near(&self) -> bool {
+        self.near.is_used()
+    }
+
     /// What is kept near of a product; the error says why nothing may be.
     pub(crate) fn near(&self, id: ProductId) -> Result<Option<Arc<Entry>>, NearBypass> {
         if !self.near.is_used() {
@@ -167,6 +175,7 @@ impl SharedLog {
             return true;
         }
         let Ok(_place) = self.waiting.try_acquire() else { return false };
+        let begun = self.now();
         let wait = async {
             loop {
                 // Listed before the look, so that no heartbeat is missed in between.
@@ -180,29 +189,26 @@ impl SharedLog {
                 heard.await;
             }
         };
-        tokio::time::timeout(WAIT_MAX, wait).await.unwrap_or(false)
+        let is_reached = tokio::time::timeout(WAIT_MAX, wait).await.unwrap_or(false);
+        measures::token_waited(self.now().saturating_sub(begun));
+        is_reached
     }
 
-    /// Bytes kept near.
-    pub(crate) fn near_bytes(&self) -> u64 {
-        self.near.bytes()
+    /// Keeps an answered entry near, if it may still be served; whether it is kept.
+    pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry) -> bool {
+        let provenance = Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at };
+        self.near.keep(id, entry, || Kept::admitted(&self.lock().log, id, provenance))
     }
 
-    /// Keeps an entry near that was answered in `generation`; whether it is kept.
-    pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry, generation: u64) -> bool {
-        self.near.keep(id, entry, generation, || self.lock().log.floor(id))
-    }
-
-    /// Whether an entry from a cache may be served; if so, it is answered, in the generation returned.
-    pub(crate) fn answer_cached(&self, id: ProductId, entry: Provenance) -> Result<u64, Rejection> {
-        let generation = {
+    /// Whether an entry from a cache may be served; if so, it is answered.
+    pub(crate) fn answer_cached(&self, id: ProductId, entry: Provenance) -> Result<(), Rejection> {
+        {
             let mut state = self.lock();
             state.log.admit_cached(id, entry)?;
             state.log.answered(id, entry);
-            state.log.generation()
-        };
+        }
         self.near.forget_below(id, entry.version);
-        Ok(generation)
+        Ok(())
     }
 
     /// Whether a row just read from a database may be served, without answering it yet.
@@ -214,19 +220,17 @@ impl SharedLog {
         admitted
     }
 
-    /// Whether a row just read from a database may be served; if so, it is answered, in the generation returned: none
-    /// while the log vouches for nothing.
-    pub(crate) fn answer_row(&self, id: ProductId, row: Provenance) -> Result<Option<u64>, Rejection> {
-        let generation = {
+    /// Whether a row just read from a database may be served; if so, it is answered.
+    pub(crate) fn answer_row(&self, id: ProductId, row: Provenance) -> Result<(), Rejection> {
+        {
             let mut state = self.lock();
             let admitted = state.log.admit_row(id, row);
             self.publish(&state.log);
             admitted?;
             state.log.answered(id, row);
-            state.log.has_begun().then(|| state.log.generation())
-        };
+        }
         self.near.forget_below(id, row.version);
-        Ok(generation)
+        Ok(())
     }
 
     /// Whether what a query just read from a database may be served, before any product in it is looked at.
@@ -271,9 +275,16 @@ impl SharedLog {
         (epoch, state.heartbeats.oldest_tolerated(now, epoch))
     }
 
-    /// The time since the last heartbeat arrived, or since this node started.
-    pub(crate) fn heartbeat_age(&self) -> Duration {
-        self.now().saturating_sub(self.lock().heartbeats.last().unwrap_or_default())
+    /// What metrics show of it.
+    fn sample(&self) -> Sample {
+        let state = self.lock();
+        let as_of_age = state.log.as_of().map(|t| (OffsetDateTime::now_utc() - t).try_into().unwrap_or_default());
+        // The time since this node started, if none has arrived.
+        let heartbeat_age = self.now().saturating_sub(state.heartbeats.last().unwrap_or_default());
+        let log_changes = state.log.changes();
+        drop(state);
+        let (near_bytes, near_entries) = (self.near.bytes(), self.near.entries());
+        Sample { as_of_age, heartbeat_age, log_changes, near_bytes, near_entries }
     }
 
     /// This node's own clock, which never falls.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use freshness::{Provenance, Requirement};
+use freshness::Provenance;
 use tokio::time::timeout;
 
 use super::{Found, PageQuery, ProductPage};
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::SharedLog;
+use crate::measures;
 use crate::products::{Answer, Trace};
 use crate::sources::{Sourced, Sources, Work};
 use crate::store;
@@ -16,14 +18,29 @@ use crate::store;
 /// Longest reading of a page: searches for common words look at many rows, and one more source may have to be asked.
 const READ_MAX: Duration = Duration::from_secs(5);
 
+/// A page, and its `Catalog-As-Of`.
+type Read = (Answer<ProductPage>, Option<HeaderValue>);
+
 /// The page asked for, and its `Catalog-As-Of`. Each of its products is at least as new as this node knows it to be.
 pub(crate) async fn read_page(
     sources: &Sources,
     log: &SharedLog,
     query: &PageQuery,
-    including: &Requirement,
-) -> Result<(Answer<ProductPage>, Option<HeaderValue>), ReadError> {
+    demand: &Demand,
+) -> Result<Read, ReadError> {
+    let read = read_demanded(sources, log, query, demand).await;
+    measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
+    read
+}
+
+async fn read_demanded(
+    sources: &Sources,
+    log: &SharedLog,
+    query: &PageQuery,
+    demand: &Demand,
+) -> Result<Read, ReadError> {
     let read = sources.read(
+        sources.way(demand.no_cache).await?,
         Work::Search,
         |connection, query| Box::pin(store::page(connection, query)),
         query,
@@ -33,7 +50,7 @@ pub(crate) async fn read_page(
             for Found { product, .. } in &answer.value {
                 log.admit_row(product.id, Provenance { epoch, version: product.version, read_at })?;
             }
-            answer.includes(including)
+            answer.includes(&demand.including)
         },
     );
     let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
@@ -43,5 +60,5 @@ pub(crate) async fn read_page(
         log.answered(product.id, provenance);
     }
     let as_of = log.as_of_source(read.epoch, read.read_at);
-    Ok((Answer { value: page, trace: Trace::bypassed(read.source) }, as_of))
+    Ok((Answer { value: page, trace: Trace::past(demand, read.source) }, as_of))
 }

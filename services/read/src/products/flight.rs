@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, Shared};
 
 type Attempt<T> = Shared<BoxFuture<'static, Option<T>>>;
 
-/// The attempts that are under way. Each runs as a task of its own, so that it survives its first caller's hang-up.
+/// The attempts that may be joined. Each runs as a task of its own, so that it survives its first caller's hang-up.
 #[derive(Debug)]
 pub(super) struct Flights<K, T>(Arc<Mutex<HashMap<K, Attempt<T>>>>);
 
@@ -33,20 +33,48 @@ where
 
     /// Joins the attempt for `key` that is under way, or begins `attempt`, which must end by itself.
     pub(super) async fn join(&self, key: K, attempt: impl Future<Output = T> + Send + 'static) -> Landed<T> {
+        self.board(key, |listed| async move {
+            let _listed = listed;
+            attempt.await
+        })
+        .await
+    }
+
+    /// Joins the attempt for `key` that has not begun yet, or makes one that waits for `leave` and then begins: so
+    /// whatever it reads, it reads after all its callers had come.
+    pub(super) async fn join_before<L, A>(
+        &self,
+        key: K,
+        leave: impl Future<Output = L> + Send + 'static,
+        attempt: impl FnOnce(L) -> A + Send + 'static,
+    ) -> Landed<T>
+    where
+        L: Send,
+        A: Future<Output = T> + Send,
+    {
+        self.board(key, |listed| async move {
+            let left = leave.await;
+            drop(listed);
+            attempt(left).await
+        })
+        .await
+    }
+
+    /// Joins the attempt that is on the list under `key`, or puts one there.
+    async fn board<A>(&self, key: K, attempt: impl FnOnce(Listed<K, T>) -> A) -> Landed<T>
+    where
+        A: Future<Output = T> + Send + 'static,
+    {
         let (shared, is_collapsed) = {
-            let mut running = lock(&self.0);
-            if let Some(shared) = running.get(&key) {
+            let mut list = lock(&self.0);
+            if let Some(shared) = list.get(&key) {
                 (shared.clone(), true)
             } else {
-                let listed = Listed { running: Arc::clone(&self.0), key };
-                let attempt = async move {
-                    let _listed = listed;
-                    attempt.await
-                };
+                let attempt = attempt(Listed { list: Arc::clone(&self.0), key });
                 // Begun by whoever waits first, when the list is free: a runtime that shuts down drops the attempt at
                 // once, and with it the attempt's place on the list.
                 let shared = async { tokio::spawn(attempt).await.ok() }.boxed().shared();
-                running.insert(key, shared.clone());
+                list.insert(key, shared.clone());
                 (shared, false)
             }
         };
@@ -54,20 +82,20 @@ where
     }
 }
 
-/// Takes an attempt off the list when it ends, also by a panic.
+/// Takes an attempt off the list when nobody may join it any more, also by a panic.
 struct Listed<K: Eq + Hash, T> {
-    running: Arc<Mutex<HashMap<K, Attempt<T>>>>,
+    list: Arc<Mutex<HashMap<K, Attempt<T>>>>,
     key: K,
 }
 
 impl<K: Eq + Hash, T> Drop for Listed<K, T> {
     fn drop(&mut self) {
-        lock(&self.running).remove(&self.key);
+        lock(&self.list).remove(&self.key);
     }
 }
 
-fn lock<K, T>(running: &Mutex<HashMap<K, Attempt<T>>>) -> MutexGuard<'_, HashMap<K, Attempt<T>>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K, T>(list: &Mutex<HashMap<K, Attempt<T>>>) -> MutexGuard<'_, HashMap<K, Attempt<T>>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -100,6 +128,38 @@ mod tests {
         assert_eq!(attempts.load(Ordering::Relaxed), 1);
         let third = flights.join(7, async { 43 }).await;
         assert_eq!(third, Landed { outcome: Some(43), is_collapsed: false });
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_after_an_attempt_has_begun_waits_for_the_next_one() {
+        let (flights, begun) = (Flights::new(), Arc::new(AtomicUsize::new(0)));
+        let (leave, left) = oneshot::channel::<()>();
+        let (finish, finished) = oneshot::channel::<()>();
+        let attempt = |finished: Option<oneshot::Receiver<()>>| {
+            let begun = Arc::clone(&begun);
+            async move |_| {
+                let number = begun.fetch_add(1, Ordering::Relaxed);
+                if let Some(finished) = finished {
+                    finished.await.expect("it is finished");
+                }
+                number
+            }
+        };
+
+        let mut first = Box::pin(flights.join_before(7, left, attempt(Some(finished))));
+        let mut second = Box::pin(flights.join_before(7, std::future::pending(), attempt(None)));
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+        assert!(futures_util::poll!(second.as_mut()).is_pending());
+        leave.send(()).expect("it waits to leave");
+        while begun.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let third = flights.join_before(7, std::future::ready(Ok(())), attempt(None)).await;
+
+        assert_eq!(third, Landed { outcome: Some(1), is_collapsed: false }, "its reading is a later one");
+        finish.send(()).expect("the first still runs");
+        assert_eq!(first.await.outcome, Some(0));
+        assert_eq!(second.await, Landed { outcome: Some(0), is_collapsed: true });
     }
 
     #[tokio::test]

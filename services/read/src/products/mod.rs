@@ -13,9 +13,11 @@ use cache::{Cache, Entry};
 use catalog::{ProductId, Sku};
 use freshness::{Need, Requirement};
 
+use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::SharedLog;
-use crate::sources::Sources;
+use crate::measures;
+use crate::sources::{Sources, Way};
 use flight::Flights;
 pub(crate) use status::{Forward, NearMiss, Trace};
 use tiers::{Filled, Tiers};
@@ -29,6 +31,8 @@ pub(crate) struct Products {
     log: Arc<SharedLog>,
     tiers: Arc<Tiers>,
     flights: Flights<ProductId, Result<Filled, ReadError>>,
+    /// Those past every cache and replica.
+    flights_past: Flights<ProductId, Result<Filled, ReadError>>,
 }
 
 /// What was found, and how far the search went.
@@ -44,11 +48,54 @@ type BySku = (Answer<HashMap<Sku, Entry>>, Option<HeaderValue>);
 impl Products {
     pub(crate) fn new(cache: Cache, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
         let tiers = Arc::new(Tiers::new(cache, Arc::clone(&log), sources));
-        Self { log, tiers, flights: Flights::new() }
+        Self { log, tiers, flights: Flights::new(), flights_past: Flights::new() }
     }
 
-    /// What is known of one product. Callers at the same time share one read of the database.
-    async fn get(&self, id: ProductId) -> Result<Answer<Entry>, ReadError> {
+    /// What is known of one product, with everything that is demanded.
+    pub(crate) async fn get(&self, id: ProductId, demand: &Demand) -> Result<Answer<Entry>, ReadError> {
+        counted(demand, self.get_demanded(id, demand).await)
+    }
+
+    async fn get_demanded(&self, id: ProductId, demand: &Demand) -> Result<Answer<Entry>, ReadError> {
+        let including = &demand.including;
+        if demand.no_cache {
+            return self.get_past(id, including).await;
+        }
+        if self.log.need_of(including) != Need::Primary {
+            let answer = self.get_nearest(id).await?;
+            // Its version says enough, whatever the log has yet to bring.
+            if including.is_empty() || self.log.meets(including, id, tiers::provenance(&answer.value)) {
+                return Ok(answer);
+            }
+            if self.log.reaches(including).await {
+                return self.get_nearest(id).await;
+            }
+        }
+        let mut answer = self.by_ids_past(&[id], demand).await?;
+        let value = answer.value.remove(&id).ok_or(ReadError::Lost)?;
+        Ok(Answer { value, trace: answer.trace })
+    }
+
+    /// What is known of each of `ids`, with everything that is demanded.
+    pub(crate) async fn by_ids(
+        &self,
+        ids: &[ProductId],
+        demand: &Demand,
+    ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
+        let is_nearest = !demand.no_cache && self.log.reaches(&demand.including).await;
+        let answer = if is_nearest { self.by_ids_nearest(ids).await } else { self.by_ids_past(ids, demand).await };
+        counted(demand, answer)
+    }
+
+    /// The live products that have one of `skus`, straight from a database: Redis knows products by id only.
+    pub(crate) async fn by_skus(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
+        let read = self.tiers.read_skus(skus, demand).await;
+        measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
+        read
+    }
+
+    /// From the first tier that has it. Callers at the same time share one read of the database.
+    async fn get_nearest(&self, id: ProductId) -> Result<Answer<Entry>, ReadError> {
         let (mut kept, near) = self.tiers.ask_near(&[id]);
         if let Some(value) = kept.remove(&id) {
             return Ok(Answer { value, trace: Trace::Near });
@@ -58,21 +105,51 @@ impl Products {
             return Ok(Answer { value, trace: Trace::Redis(near.stored(asked.is_kept)) });
         }
         for _ in 0..FLIGHTS_MAX {
-            let landed = self.flights.join(id, Arc::clone(&self.tiers).fill(vec![id])).await;
+            let tiers = Arc::clone(&self.tiers);
+            let fill = async move { tiers.fill(&[id], Way::Nearest, &Requirement::default()).await };
+            let landed = self.flights.join(id, fill).await;
             let filled = landed.outcome.ok_or(ReadError::Lost)??;
-            // Again, by each caller for itself: the log may have moved on since the attempt read.
-            if let Ok(is_kept) = self.tiers.admit_again(&filled) {
-                let value = filled.entries.into_iter().map(|(_, entry)| entry).next().ok_or(ReadError::Lost)?;
-                let (why, source, is_stored) = (asked.why, filled.source, filled.is_stored);
-                let (is_collapsed, near) = (landed.is_collapsed, near.stored(is_kept));
-                return Ok(Answer { value, trace: Trace::Forwarded { why, source, is_stored, is_collapsed, near } });
+            if let Some(answer) = self.land(filled, asked.why, landed.is_collapsed, near)? {
+                return Ok(answer);
             }
         }
         Err(ReadError::Behind)
     }
 
-    /// What is known of each of `ids`: what is near, then one question to Redis, and one to a database for the rest.
-    async fn by_ids(&self, ids: &[ProductId]) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
+    /// From the primary, by a read that begins after the caller has come; callers who wait for a place share one.
+    async fn get_past(&self, id: ProductId, including: &Requirement) -> Result<Answer<Entry>, ReadError> {
+        let near = self.tiers.pass(1);
+        for _ in 0..FLIGHTS_MAX {
+            let (waiting, tiers) = (Arc::clone(&self.tiers), Arc::clone(&self.tiers));
+            let read = async move |way: Result<Way, ReadError>| tiers.fill(&[id], way?, &Requirement::default()).await;
+            let landed = self.flights_past.join_before(id, waiting.way_past(), read).await;
+            let filled = landed.outcome.ok_or(ReadError::Lost)??;
+            // The flight knows nothing of each caller's tokens; it has read after they had come.
+            filled.read.includes(including)?;
+            if let Some(answer) = self.land(filled, Forward::Request, landed.is_collapsed, near)? {
+                return Ok(answer);
+            }
+        }
+        Err(ReadError::Behind)
+    }
+
+    /// What a flight has brought, if it may still be served: each caller looks for itself, since the log may have moved
+    /// on since the flight read.
+    fn land(
+        &self,
+        filled: Filled,
+        why: Forward,
+        is_collapsed: bool,
+        near: NearMiss,
+    ) -> Result<Option<Answer<Entry>>, ReadError> {
+        let Ok(is_kept) = self.tiers.admit_again(&filled) else { return Ok(None) };
+        let value = filled.entries.into_iter().map(|(_, entry)| entry).next().ok_or(ReadError::Lost)?;
+        let (source, is_stored, near) = (filled.read.source, filled.is_stored, near.stored(is_kept));
+        Ok(Some(Answer { value, trace: Trace::Forwarded { why, source, is_stored, is_collapsed, near } }))
+    }
+
+    /// What is near, then one question to Redis, and one to a database for the rest.
+    async fn by_ids_nearest(&self, ids: &[ProductId]) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
         let rest_of = |ids: &[ProductId], known: &HashMap<ProductId, Entry>| -> Vec<ProductId> {
             ids.iter().copied().filter(|id| !known.contains_key(id)).collect()
         };
@@ -88,60 +165,36 @@ impl Products {
         if rest.is_empty() {
             return Ok(Answer { value, trace: Trace::Redis(near) });
         }
-        let filled = Arc::clone(&self.tiers).fill(rest).await?;
+        let filled = self.tiers.fill(&rest, Way::Nearest, &Requirement::default()).await?;
         let is_kept = self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
         value.extend(filled.entries);
-        let (source, is_stored, near) = (filled.source, filled.is_stored, near.stored(is_kept));
+        let (source, is_stored, near) = (filled.read.source, filled.is_stored, near.stored(is_kept));
         Ok(Answer { value, trace: Trace::Forwarded { why, source, is_stored, is_collapsed: false, near } })
     }
 
-    /// What is known of one product, with everything that the tokens name.
-    pub(crate) async fn get_including(
-        &self,
-        id: ProductId,
-        including: &Requirement,
-    ) -> Result<Answer<Entry>, ReadError> {
-        if self.log.need_of(including) != Need::Primary {
-            let answer = self.get(id).await?;
-            // Its version says enough, whatever the log has yet to bring.
-            if including.is_empty() || self.log.meets(including, id, tiers::provenance(&answer.value)) {
-                return Ok(answer);
-            }
-            if self.log.reaches(including).await {
-                return self.get(id).await;
-            }
-        }
-        let mut answer = self.past_the_caches(&[id], including).await?;
-        let value = answer.value.remove(&id).ok_or(ReadError::Lost)?;
-        Ok(Answer { value, trace: answer.trace })
-    }
-
-    /// What is known of each of `ids`, with everything that the tokens name.
-    pub(crate) async fn by_ids_including(
+    /// Past every cache, from a database that has what is demanded.
+    async fn by_ids_past(
         &self,
         ids: &[ProductId],
-        including: &Requirement,
+        demand: &Demand,
     ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
-        if self.log.reaches(including).await {
-            return self.by_ids(ids).await;
-        }
-        self.past_the_caches(ids, including).await
-    }
-
-    /// Past every cache, from a database that has what the tokens name.
-    async fn past_the_caches(
-        &self,
-        ids: &[ProductId],
-        including: &Requirement,
-    ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
-        let filled = self.tiers.fill_including(ids, including).await?;
-        self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
-        let trace = Trace::bypassed(filled.source);
+        let near = self.tiers.pass(ids.len());
+        let way = if demand.no_cache { Arc::clone(&self.tiers).way_past().await? } else { Way::Nearest };
+        let filled = self.tiers.fill(ids, way, &demand.including).await?;
+        let is_kept = self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
+        let source = filled.read.source;
+        let trace = if demand.no_cache {
+            let (why, is_stored, near) = (Forward::Request, filled.is_stored, near.stored(is_kept));
+            Trace::Forwarded { why, source, is_stored, is_collapsed: false, near }
+        } else {
+            Trace::past(demand, source)
+        };
         Ok(Answer { value: filled.entries.into_iter().collect(), trace })
     }
+}
 
-    /// The live products that have one of `skus`, straight from a database: Redis knows products by id only.
-    pub(crate) async fn by_skus(&self, skus: &[Sku], including: &Requirement) -> Result<BySku, ReadError> {
-        self.tiers.read_skus(skus, including).await
-    }
+/// Counts how a read with a demand has ended.
+fn counted<T>(demand: &Demand, answer: Result<Answer<T>, ReadError>) -> Result<Answer<T>, ReadError> {
+    measures::demanded(demand, answer.as_ref().map(|answer| &answer.trace));
+    answer
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::demand::Demand;
 use crate::sources::Source;
 
 /// How far a request went.
@@ -32,6 +33,10 @@ pub(crate) enum NearMiss {
     },
     /// Some of what was asked for was there.
     Partial,
+    /// The request wants no answer from there.
+    Request {
+        is_stored: bool,
+    },
 }
 
 /// Why Redis did not answer.
@@ -44,6 +49,8 @@ pub(crate) enum Forward {
     Stale,
     /// It had some of what was asked for.
     Partial,
+    /// The request wants no answer from there.
+    Request,
 }
 
 impl NearMiss {
@@ -51,16 +58,26 @@ impl NearMiss {
     pub(super) const fn stored(self, is_stored: bool) -> Self {
         match self {
             Self::Missing { .. } => Self::Missing { is_stored },
+            Self::Request { .. } => Self::Request { is_stored },
             other => other,
         }
     }
 }
 
 impl Trace {
-    /// Of an answer that is not kept in Redis.
-    pub(crate) const fn bypassed(source: Source) -> Self {
-        let near = NearMiss::Unused;
-        Self::Forwarded { why: Forward::Bypass, source, is_stored: false, is_collapsed: false, near }
+    /// The word for the lowest tier that was needed, in metrics.
+    pub(crate) const fn tier(self) -> &'static str {
+        match self {
+            Self::Near => "near",
+            Self::Redis(_) => "redis",
+            Self::Forwarded { source, .. } => source.word(),
+        }
+    }
+
+    /// Of an answer that no cache was asked for.
+    pub(crate) const fn past(demand: &Demand, source: Source) -> Self {
+        let (why, near) = (if demand.no_cache { Forward::Request } else { Forward::Bypass }, NearMiss::Unused);
+        Self::Forwarded { why, source, is_stored: false, is_collapsed: false, near }
     }
 }
 
@@ -78,6 +95,7 @@ impl fmt::Display for Trace {
             Forward::Missing => "uri-miss",
             Forward::Stale => "stale",
             Forward::Partial => "partial",
+            Forward::Request => "request",
         };
         write!(f, "redis; fwd={why}; detail={}", source.word())?;
         if *is_stored {
@@ -99,6 +117,8 @@ impl fmt::Display for NearMiss {
             Self::Missing { is_stored: false } => ", near; fwd=uri-miss",
             Self::Missing { is_stored: true } => ", near; fwd=uri-miss; stored",
             Self::Partial => ", near; fwd=partial",
+            Self::Request { is_stored: false } => ", near; fwd=request",
+            Self::Request { is_stored: true } => ", near; fwd=request; stored",
         })
     }
 }
@@ -113,7 +133,9 @@ mod tests {
         assert_eq!(Trace::Redis(NearMiss::Unused).to_string(), "redis; hit");
         let stored = NearMiss::Missing { is_stored: true };
         assert_eq!(Trace::Redis(stored).to_string(), "redis; hit, near; fwd=uri-miss; stored");
-        assert_eq!(Trace::bypassed(Source::Primary).to_string(), "redis; fwd=bypass; detail=primary");
+        let past = |no_cache| Trace::past(&Demand { no_cache, ..Demand::default() }, Source::Primary).to_string();
+        assert_eq!(past(false), "redis; fwd=bypass; detail=primary");
+        assert_eq!(past(true), "redis; fwd=request; detail=primary");
         let missed = |why, is_stored, is_collapsed| {
             let near = NearMiss::Silence;
             let trace = Trace::Forwarded { why, source: Source::Replica, is_stored, is_collapsed, near }.to_string();

@@ -14,9 +14,11 @@ use tokio::time::timeout;
 
 use super::redis::Redis;
 use super::{Answer, Forward, NearMiss, Trace};
+use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::log::{NearBypass, SharedLog};
-use crate::sources::{Source, Sourced, Sources, Work, count_rejection};
+use crate::measures;
+use crate::sources::{Sourced, Sources, Way, Work};
 use crate::store::{self, Stored};
 
 /// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
@@ -49,7 +51,8 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Filled {
     pub(super) entries: Vec<(ProductId, Entry)>,
-    pub(super) source: Source,
+    /// Where and when.
+    pub(super) read: Sourced<()>,
     /// Whether Redis now has it too.
     pub(super) is_stored: bool,
 }
@@ -63,27 +66,28 @@ impl Tiers {
     pub(super) async fn ask_redis(&self, ids: &[ProductId]) -> Asked {
         let mut asked = Asked { admitted: HashMap::new(), why: Forward::Bypass, is_kept: true };
         if !self.log.has_begun() {
+            measures::cache_requests("redis", "bypass", ids.len());
             return asked;
         }
         let Some(held) = self.redis.get(ids).await else {
-            count_requests("redis", "error", ids.len());
+            measures::cache_requests("redis", "error", ids.len());
             return asked;
         };
         asked.why = Forward::Missing;
         for (id, entry) in ids.iter().zip(held) {
             let Some(entry) = entry else {
-                count_requests("redis", "miss", 1);
+                measures::cache_requests("redis", "miss", 1);
                 continue;
             };
             match self.log.answer_cached(*id, provenance(&entry)) {
-                Ok(generation) => {
-                    count_requests("redis", "hit", 1);
-                    asked.is_kept &= self.log.keep_near(*id, &entry, generation);
+                Ok(()) => {
+                    measures::cache_requests("redis", "hit", 1);
+                    asked.is_kept &= self.log.keep_near(*id, &entry);
                     asked.admitted.insert(*id, entry);
                 }
                 Err(rejection) => {
-                    count_requests("redis", "rejected", 1);
-                    count_rejection("redis", rejection);
+                    measures::cache_requests("redis", "rejected", 1);
+                    measures::rejected("redis", rejection);
                     asked.why = Forward::Stale;
                 }
             }
@@ -91,25 +95,27 @@ impl Tiers {
         asked
     }
 
-    /// Reads `ids` from a database and puts what it found into Redis.
-    pub(super) async fn fill(self: Arc<Self>, ids: Vec<ProductId>) -> Result<Filled, ReadError> {
-        self.fill_including(&ids, &Requirement::default()).await
-    }
-
     /// Reads `ids` from a database that has what the tokens name, and puts what it found into Redis.
-    pub(super) async fn fill_including(&self, ids: &[ProductId], including: &Requirement) -> Result<Filled, ReadError> {
+    pub(super) async fn fill(&self, ids: &[ProductId], way: Way, including: &Requirement) -> Result<Filled, ReadError> {
         let read = self.sources.read(
+            way,
             Work::Lookup,
             |connection, ids| Box::pin(store::products_by_id(connection, ids)),
             ids,
             |answer| self.admit(answer, including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
+        let (stored, read) = read.split();
         let entries: Vec<(ProductId, Entry)> =
-            read.value.into_iter().map(|stored| (stored.id, entry(stored, read.epoch, read.read_at))).collect();
+            stored.into_iter().map(|stored| (stored.id, entry(stored, read.epoch, read.read_at))).collect();
         // Not trusted by whoever reads it, so nothing needs to be looked at again.
         let is_stored = self.log.has_begun() && self.redis.fill(&entries).await;
-        Ok(Filled { entries, source: read.source, is_stored })
+        Ok(Filled { entries, read, is_stored })
+    }
+
+    /// A place to read past every cache and replica.
+    pub(super) async fn way_past(self: Arc<Self>) -> Result<Way, ReadError> {
+        self.sources.way(true).await
     }
 
     /// Whether what a database had may be answered now; if so, it is answered, and kept near if the result says so.
@@ -119,10 +125,21 @@ impl Tiers {
         }
         let mut is_kept = true;
         for (id, entry) in &filled.entries {
-            let generation = self.log.answer_row(*id, provenance(entry))?;
-            is_kept &= generation.is_some_and(|generation| self.log.keep_near(*id, entry, generation));
+            self.log.answer_row(*id, provenance(entry))?;
+            is_kept &= self.log.keep_near(*id, entry);
         }
         Ok(is_kept)
+    }
+
+    /// Passes the caches over, for a request that wants no answer from there; what `near` says of that.
+    pub(super) fn pass(&self, products: usize) -> NearMiss {
+        measures::cache_requests("redis", "bypass", products);
+        if self.log.keeps_near() {
+            measures::cache_requests("near", "bypass", products);
+            NearMiss::Request { is_stored: false }
+        } else {
+            NearMiss::Unused
+        }
     }
 
     /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
@@ -135,11 +152,14 @@ impl Tiers {
                 }
                 Ok(None) => {}
                 Err(NearBypass::Unused) => return (kept, NearMiss::Unused),
-                Err(NearBypass::Silence) => return (kept, NearMiss::Silence),
+                Err(NearBypass::Silence) => {
+                    measures::cache_requests("near", "bypass", ids.len());
+                    return (HashMap::new(), NearMiss::Silence);
+                }
             }
         }
-        count_requests("near", "hit", kept.len());
-        count_requests("near", "miss", ids.len() - kept.len());
+        measures::cache_requests("near", "hit", kept.len());
+        measures::cache_requests("near", "miss", ids.len() - kept.len());
         let miss = if kept.is_empty() { NearMiss::Missing { is_stored: false } } else { NearMiss::Partial };
         (kept, miss)
     }
@@ -148,13 +168,14 @@ impl Tiers {
     pub(super) async fn read_skus(
         &self,
         skus: &[Sku],
-        including: &Requirement,
+        demand: &Demand,
     ) -> Result<(Answer<HashMap<Sku, Entry>>, Option<HeaderValue>), ReadError> {
         let read = self.sources.read(
+            self.sources.way(demand.no_cache).await?,
             Work::Lookup,
             |connection, skus| Box::pin(store::products_by_sku(connection, skus)),
             skus,
-            |answer| self.admit(answer, including),
+            |answer| self.admit(answer, &demand.including),
         );
         let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
         let mut value = HashMap::new();
@@ -165,7 +186,7 @@ impl Tiers {
             value.extend(sku.map(|sku| (sku, entry)));
         }
         let as_of = self.log.as_of_source(read.epoch, read.read_at);
-        Ok((Answer { value, trace: Trace::bypassed(read.source) }, as_of))
+        Ok((Answer { value, trace: Trace::past(demand, read.source) }, as_of))
     }
 
     fn admit(&self, answer: &Sourced<Vec<Stored>>, including: &Requirement) -> Result<(), Refusal> {
@@ -185,9 +206,4 @@ fn entry(stored: Stored, epoch: Epoch, read_at: Position) -> Entry {
 
 pub(super) fn provenance(entry: &Entry) -> Provenance {
     Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at }
-}
-
-fn count_requests(tier: &'static str, result: &'static str, requests: usize) {
-    metrics::counter!("freshet_cache_requests_total", "tier" => tier, "result" => result)
-        .increment(u64::try_from(requests).unwrap_or(u64::MAX));
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::error::ReadError;
-
 /// Reads of the primary per second, of this node.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -21,11 +19,11 @@ impl Budget {
     }
 
     /// Takes one read, or says when the next one is free.
-    pub(super) fn take(&self) -> Result<(), ReadError> {
+    pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|refused| {
             let wait = refused.wait_time_from(self.clock.now());
             // Never "at once": `Retry-After` counts in seconds.
-            ReadError::OverBudget(wait.max(Duration::from_millis(1)))
+            wait.max(Duration::from_millis(1))
         })
     }
 }
@@ -39,6 +37,6 @@ mod tests {
         let budget = Budget::new(NonZeroU32::new(2).expect("two"));
         assert!(budget.take().is_ok());
         assert!(budget.take().is_ok());
-        assert!(matches!(budget.take(), Err(ReadError::OverBudget(wait)) if wait > Duration::ZERO));
+        assert!(budget.take().is_err_and(|wait| wait > Duration::ZERO));
     }
 }

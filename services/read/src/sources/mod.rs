@@ -7,18 +7,27 @@ mod watch;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use events::{Epoch, Position};
-use freshness::{Judgement, Need, Rejection, Requirement, TokenFault};
+use freshness::{Judgement, Need, Requirement};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use budget::Budget;
 use server::{Kind, Server};
 pub(crate) use watch::{CHECK, watch};
 
 use crate::error::{ReadError, Refusal};
+use crate::measures;
+
+/// Reads past every cache that run at a time: half of this node's connections to the primary.
+const NO_CACHE_PLACES: usize = 2;
+/// Longest wait for one of these places: slow searches may hold both.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Which kind of database an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +58,12 @@ pub(crate) struct Sourced<T> {
 }
 
 impl<T> Sourced<T> {
+    /// What was found, and what vouches for it.
+    pub(crate) fn split(self) -> (T, Sourced<()>) {
+        let Self { value, epoch, read_at, source } = self;
+        (value, Sourced { value: (), epoch, read_at, source })
+    }
+
     /// Whether the source had what the tokens name before it was asked, whatever it was asked.
     pub(crate) fn includes(&self, including: &Requirement) -> Result<(), Refusal> {
         let has_reached = match (including.need(self.epoch), self.source) {
@@ -84,12 +99,31 @@ pub(crate) enum Work {
     Search,
 }
 
+/// Where a query may be answered.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// By the first replica whose answer may be served, or the primary.
+    Nearest,
+    /// By the primary alone, in one of the places for that.
+    Primary { _place: OwnedSemaphorePermit },
+}
+
+/// The budgets of the primary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadsPerSecond {
+    pub(crate) primary: NonZeroU32,
+    pub(crate) no_cache: NonZeroU32,
+}
+
 /// Every database that this node may ask.
 #[derive(Debug)]
 pub(crate) struct Sources {
     replicas: Vec<Arc<Server>>,
     primary: Option<Arc<Server>>,
     budget: Budget,
+    /// Of reads that clients want past every cache, apart, so that they leave the primary to whoever has no other way.
+    no_cache_budget: Budget,
+    no_cache_places: Arc<Semaphore>,
     /// Counts reads, so that replicas take turns.
     turn: AtomicUsize,
 }
@@ -99,24 +133,42 @@ impl Sources {
     pub(crate) fn new(
         replicas: &[PgConnectOptions],
         primary: Option<&PgConnectOptions>,
-        primary_reads_per_second: NonZeroU32,
+        reads_per_second: ReadsPerSecond,
     ) -> Self {
         let server = |kind, options: &PgConnectOptions| Arc::new(Server::new(kind, options.clone()));
         let replicas = replicas.iter().enumerate();
         Self {
             replicas: replicas.map(|(number, options)| server(Kind::Replica { number }, options)).collect(),
             primary: primary.map(|options| server(Kind::Primary, options)),
-            budget: Budget::new(primary_reads_per_second),
+            budget: Budget::new(reads_per_second.primary),
+            no_cache_budget: Budget::new(reads_per_second.no_cache),
+            no_cache_places: Arc::new(Semaphore::new(NO_CACHE_PLACES)),
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// Runs `query` on one replica after the other, then on the primary, until `admit` takes its answer.
+    /// The way of a query whose answer must not come from a cache or a replica, or of any other.
+    ///
+    /// # Errors
+    /// There is no primary, or too many queries want it.
+    pub(crate) async fn way(&self, no_cache: bool) -> Result<Way, ReadError> {
+        if !no_cache {
+            return Ok(Way::Nearest);
+        }
+        self.primary.as_ref().ok_or(ReadError::Away(None))?;
+        let place = timeout(PLACE_WAIT_MAX, Arc::clone(&self.no_cache_places).acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok).ok_or(ReadError::PastOverBudget(PLACE_WAIT_MAX))?;
+        self.no_cache_budget.take().map_err(ReadError::PastOverBudget)?;
+        Ok(Way::Primary { _place: place })
+    }
+
+    /// Runs `query` on one replica after the other, then on the primary, until `admit` takes its answer; or only there.
     ///
     /// # Errors
     /// No database could be asked, the primary's budget is spent, or even the primary's answer was not admitted.
     pub(crate) async fn read<A: ?Sized, T>(
         &self,
+        way: Way,
         work: Work,
         query: Query<A, T>,
         argument: &A,
@@ -125,12 +177,13 @@ impl Sources {
         let judge = |answer: &Sourced<T>| {
             admit(answer).inspect_err(|refusal| {
                 if let Refusal::Old(rejection) = refusal {
-                    count_rejection(answer.source.word(), *rejection);
+                    measures::rejected(answer.source.word(), *rejection);
                 }
             })
         };
+        let replicas = if matches!(way, Way::Nearest) { self.replicas.len() } else { 0 };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        for step in 0..self.replicas.len() {
+        for step in 0..replicas {
             let replica = &self.replicas[turn.wrapping_add(step) % self.replicas.len()];
             if !replica.is_usable() {
                 continue;
@@ -145,17 +198,15 @@ impl Sources {
         // Asked even if it was away when it was last looked at: after its restart the replicas lack its new epoch, and
         // nobody else has an answer.
         let primary = self.primary.as_ref().ok_or(ReadError::Away(None))?;
-        self.budget.take()?;
+        if matches!(way, Way::Nearest) {
+            self.budget.take().map_err(ReadError::OverBudget)?;
+        }
         let answer = primary.ask(query, argument).await.map_err(|error| match work {
             Work::Search if is_timed_out(&error) => ReadError::TooMuch,
             _ => ReadError::from_primary(error),
         })?;
-        match judge(&answer) {
-            Ok(()) => Ok(answer),
-            Err(Refusal::Old(_)) => Err(ReadError::Behind),
-            Err(Refusal::Unmet) => Err(ReadError::Unmet),
-            Err(Refusal::Forged) => Err(ReadError::Token(TokenFault::FromTheFuture)),
-        }
+        judge(&answer)?;
+        Ok(answer)
     }
 
     fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
@@ -166,9 +217,4 @@ impl Sources {
 /// Whether the statement ran into its timeout.
 fn is_timed_out(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(cause) if cause.code().as_deref() == Some("57014"))
-}
-
-/// Counts an entry that was found in `tier` but may not be served.
-pub(crate) fn count_rejection(tier: &'static str, rejection: Rejection) {
-    metrics::counter!("freshet_fills_rejected_total", "tier" => tier, "reason" => rejection.word()).increment(1);
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::time::timeout;
 
 use super::{Query, Source, Sourced};
-use crate::store;
+use crate::{measures, store};
 
 /// Longest run of a statement: whoever asked has given up by then.
 const STATEMENT_TIMEOUT_MS: &str = "2000";
@@ -86,7 +86,7 @@ impl Server {
 
     async fn ask_once<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {
         let source = self.source();
-        metrics::counter!("freshet_source_queries_total", "source" => source.word()).increment(1);
+        measures::source_query(source);
         let mut connection = self.pool.acquire().await?;
         // In a statement of its own, before the query's snapshot: every change below it is visible to the query.
         let read_at = store::position(&mut connection).await?;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Sources;
 use super::server::{Kind, Server};
 use crate::log::SharedLog;
-use crate::store;
+use crate::{measures, store};
 
 /// The health check that says whether any database can be asked.
 pub(crate) const CHECK: &str = "postgres";
@@ -80,8 +80,7 @@ impl Watcher {
             tracing::info!(server = %self.server, is_usable, "source_changed");
         }
         if let Kind::Replica { number } = self.server.kind {
-            metrics::gauge!("freshet_replica_usable", "replica" => number.to_string())
-                .set(f64::from(u8::from(is_usable)));
+            measures::replica_usable(number, is_usable);
         }
         let is_any_usable = self.sources.servers().any(|server| server.is_usable());
         self.health.set(CHECK, if is_any_usable { Ok(()) } else { Err("no database can be asked".to_owned()) });

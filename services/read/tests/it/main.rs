@@ -4,7 +4,9 @@
 mod batches;
 mod freshness;
 mod lists;
+mod measures;
 mod near;
+mod no_cache;
 mod node;
 mod products;
 mod searches;

@@ -198,6 +198,10 @@ impl RunningNode {
 
     pub(crate) async fn request(&self, method: Method, path: &str, header: (HeaderName, &str)) -> Response {
         let headers = HeaderMap::from_iter([(header.0, HeaderValue::from_str(header.1).unwrap())]);
+        self.request_with(method, path, headers).await
+    }
+
+    pub(crate) async fn request_with(&self, method: Method, path: &str, headers: HeaderMap) -> Response {
         self.api.request(method, path, headers, "").await.unwrap()
     }
 
@@ -215,6 +219,11 @@ impl RunningNode {
     pub(crate) async fn has_seen(&self, product: &Product) {
         let path = format!("/products/{}", product.id);
         holds(async || self.get(&path).await.header("etag") == format!("\"{}\"", product.version)).await;
+    }
+
+    /// Everything that `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        String::from_utf8(self.ops.get("/metrics").await.unwrap().body.to_vec()).unwrap()
     }
 
     /// The value of a metric, by the beginning of its line.

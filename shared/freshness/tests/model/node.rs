@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Epoch, Position};
-use freshness::{Applied, Log, Provenance};
+use freshness::{Applied, Kept, Log, Provenance};
 
 use crate::limits::Limited;
 use crate::model::{HORIZON, Model};
@@ -37,8 +37,8 @@ impl Model {
     /// The near entry that a hit would serve, without a look at the floor.
     pub(crate) fn near_hit(&self, node: &Node, key: usize) -> Option<Entry> {
         let near = node.near[key]?;
-        let is_valid = near.generation == node.log.generation() || self.mutation == Some(Mutation::NoGap);
-        is_valid.then_some(near.entry)
+        let is_served = near.kept.is_served_in(node.log.generation()) || self.mutation == Some(Mutation::NoGap);
+        is_served.then_some(Entry { provenance: near.kept.provenance, write: near.write })
     }
 
     /// The `Catalog-As-Of` that the node shows.
@@ -205,18 +205,17 @@ impl Model {
 
     /// Puts an entry near, if it may be served at that very moment: no hit can come between the look and the insert.
     pub(crate) fn keep(&self, node: &mut Node, key: usize, read: Entry, generation: u64) {
-        let is_newer = |near: Near| {
-            near.generation == node.log.generation() && !read.provenance.is_newer_than(near.entry.provenance)
+        let Entry { provenance, write } = read;
+        let present = node.log.generation();
+        let kept = match self.mutation {
+            Some(Mutation::NoRecheck) => (generation == present).then_some(Kept { provenance, generation }),
+            _ => Kept::admitted(&node.log, product(key), self.shown(&node.log, provenance)).ok(),
         };
-        if node.near[key].is_some_and(is_newer) {
-            return;
-        }
-        let is_admitted = match self.mutation {
-            Some(Mutation::NoRecheck) => generation == node.log.generation(),
-            _ => self.admits_cached(&node.log, key, &read),
-        };
-        if is_admitted {
-            node.near[key] = Some(Near { entry: read, generation: node.log.generation() });
+        // What the rule was shown is not what is kept.
+        if let Some(kept) = kept.map(|kept| Kept { provenance, ..kept })
+            && node.near[key].is_none_or(|near| near.kept.gives_way_to(kept))
+        {
+            node.near[key] = Some(Near { kept, write });
         }
     }
 
@@ -245,10 +244,9 @@ impl Model {
 fn refresh(node: &mut Node, key: usize, event: Entry) {
     let generation = node.log.generation();
     if let Some(near) = &mut node.near[key]
-        && near.generation == generation
-        && event.provenance.is_newer_than(near.entry.provenance)
+        && let Some(kept) = near.kept.followed_by(event.provenance, generation)
     {
-        near.entry = event;
+        *near = Near { kept, write: event.write };
     }
 }
 

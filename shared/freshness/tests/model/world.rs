@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use catalog::{ProductId, Version};
 use events::{Change, Epoch, Heartbeat, Message, Position, ProductEvent, Stamp};
-use freshness::{Log, Provenance, Token};
+use freshness::{Kept, Log, Provenance, Token};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -162,8 +162,9 @@ pub(crate) struct Ghost {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Near {
-    pub(crate) entry: Entry,
-    pub(crate) generation: u64,
+    pub(crate) kept: Kept,
+    /// Whose content it is.
+    pub(crate) write: WriteId,
 }
 
 /// Which database a flight asks.
