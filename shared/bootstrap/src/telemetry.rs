@@ -12,6 +12,9 @@ use crate::settings::{LogFormat, ServeSettings};
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// From one event at a time to the largest batch that is taken.
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Starts logging and metrics; call it first in `main`, so that nothing recorded is lost.
@@ -34,6 +37,7 @@ pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     for suffix in ["_duration_seconds", "_lag_seconds"] {
         builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), &SECONDS_BUCKETS)?;
     }
+    builder = builder.set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), &BATCH_BUCKETS)?;
     match builder.install_recorder() {
         Ok(handle) => {
             metrics::describe_gauge!("freshet_build_info", "1, labelled with the service and its version");
