@@ -54,7 +54,7 @@ fn decode(payload: &[u8]) -> Result<ProductEvent, Undecodable> {
 }
 
 /// The entry of the newest event of each product, by what the script in Redis compares too.
-fn newest<'a>(events: impl Iterator<Item = &'a ProductEvent>) -> Vec<(ProductId, Entry)> {
+pub(crate) fn newest<'a>(events: impl Iterator<Item = &'a ProductEvent>) -> Vec<(ProductId, Entry)> {
     let order = |event: &ProductEvent| (event.stamp.epoch, event.change.version, event.stamp.position);
     let mut newest = HashMap::new();
     for event in events {

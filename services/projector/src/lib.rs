@@ -1,8 +1,9 @@
 //! The projector: events in, Redis out.
 //!
-//! Architecture invariant: it serves no traffic and writes nothing but entries that Redis holds already. A message is
-//! acked only after Redis has answered for it, so it may be applied twice, which changes nothing, but never lost.
+//! Architecture invariant: it serves no traffic. Projecting writes nothing but entries that Redis holds already; a message
+//! is acked only after Redis has answered for it, so it may be applied twice, which changes nothing, but never lost.
 
+pub mod audit;
 mod batch;
 pub mod config;
 mod consumer;
@@ -10,7 +11,10 @@ mod dead_letters;
 mod error;
 mod measures;
 mod projector;
+pub mod rebuild;
 mod run;
+mod signals;
+mod store;
 
 pub use consumer::ACK_WAIT;
 pub use error::ProjectError;

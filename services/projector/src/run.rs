@@ -7,6 +7,7 @@ use bootstrap::{Background, Endpoints, Health};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{self, Audit};
 use crate::config::Settings;
 use crate::consumer::ACK_WAIT;
 use crate::error::{ProjectError, one_line};
@@ -35,6 +36,16 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let cache = settings.cache.open().context("the Redis URL cannot be used")?;
     let health = health();
     let mut background = Background::default();
+    if settings.audit_samples_per_second > 0 && !settings.audited.read_urls.is_empty() {
+        // Connections of its own, so that no event waits behind a sample.
+        let own = (settings.cache.open()?, settings.nats.connect("freshet-projector-audit").await?);
+        let audit = Audit::new(&settings.audited, own.0, own.1, audit::log)?;
+        let work = audit.work(settings.audit_samples_per_second, background.stop(), false);
+        background.spawn("audit", async {
+            work.await;
+            Ok(())
+        });
+    }
     let projector = Projector::new(nats, cache, ACK_WAIT);
     let work = work(projector, health.clone(), background.stop());
     background.spawn("projector", async {

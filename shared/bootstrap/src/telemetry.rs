@@ -19,6 +19,9 @@ const LAG_BUCKETS: [f64; 20] = [
     10.0, 60.0,
 ];
 
+/// From one event at a time to the largest batch that is taken.
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Starts logging and metrics; call it first in `main`, so that nothing recorded is lost.
@@ -41,7 +44,9 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let mut builder = PrometheusBuilder::new();
-    for (suffix, buckets) in [("_duration_seconds", &SECONDS_BUCKETS[..]), ("_lag_seconds", &LAG_BUCKETS)] {
+    let buckets =
+        [("_duration_seconds", &SECONDS_BUCKETS[..]), ("_lag_seconds", &LAG_BUCKETS), ("_batch_size", &BATCH_BUCKETS)];
+    for (suffix, buckets) in buckets {
         builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)?;
     }
     match builder.install_recorder() {

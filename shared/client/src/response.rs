@@ -1,9 +1,12 @@
 //! A whole answer in memory.
 
+use std::net::SocketAddr;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpInfo;
 use serde::de::DeserializeOwned;
 
 use crate::error::ClientError;
@@ -17,6 +20,9 @@ pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Our end of the connection that it came over: two answers with the same one came from the same process, as long as
+    /// nothing stands in between.
+    pub connection: Option<SocketAddr>,
     url: String,
 }
 
@@ -24,6 +30,7 @@ impl Response {
     pub(crate) async fn read(answer: http::Response<Incoming>, url: &http::Uri) -> Result<Self, ClientError> {
         let url = url.to_string();
         let (parts, mut incoming) = answer.into_parts();
+        let connection = parts.extensions.get::<HttpInfo>().map(HttpInfo::local_addr);
         let mut body = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(|source| ClientError::Broken { url: url.clone(), source: Box::new(source) })?;
@@ -34,7 +41,7 @@ impl Response {
                 return Err(ClientError::Unexpected { url, reason: format!("more than {ANSWER_BYTES_MAX} bytes") });
             }
         }
-        Ok(Self { status: parts.status, headers: parts.headers, body: body.freeze(), url })
+        Ok(Self { status: parts.status, headers: parts.headers, body: body.freeze(), connection, url })
     }
 
     /// A header's text; empty if it is absent or not text.

@@ -49,6 +49,8 @@ impl State {
             ("FRESHET_DATABASE_URL".to_owned(), urls.database),
             ("FRESHET_REDIS_URL".to_owned(), urls.redis),
             ("FRESHET_NATS_URL".to_owned(), urls.nats),
+            // Those that are added later are not audited by a projector that runs already.
+            ("FRESHET_READ_URLS".to_owned(), urls.read.join(",")),
         ]);
         if !urls.replicas.is_empty() {
             env.insert("FRESHET_REPLICA_URLS".to_owned(), urls.replicas.join(","));
