@@ -10,9 +10,11 @@ use super::check::{Verdict, Violation};
 use super::faults::Fault;
 use super::history::{Asked, History, Moment, Outcome, Tier};
 
-/// What is shown of a product's history on both sides of a violation, in microseconds and in lines.
+/// What is shown of the reads of a product on both sides of a violation, in microseconds and in lines.
 const SHOWN_MICROS: u32 = 1_500_000;
-const SHOWN_LINES_MAX: usize = 80;
+const SHOWN_READS_MAX: usize = 60;
+/// Writes that are shown before it, and after it.
+const SHOWN_WRITES: usize = 15;
 /// Violations of one rule that are shown with the history around them.
 const SHOWN_MAX: usize = 3;
 
@@ -108,14 +110,16 @@ impl Report {
     /// What happened to the product around the violation.
     fn around(&self, violation: &Violation) -> String {
         let is_near = |moment: Moment| moment.0.abs_diff(violation.at.0) < SHOWN_MICROS;
-        let writes = self.history.writes.iter().filter(|write| write.key == Some(violation.key));
-        let writes = writes.filter(|write| is_near(write.end) || is_near(write.start));
         let reads = self.history.reads.iter().filter(|read| read.key == violation.key && is_near(read.end));
-        let lines = writes.map(|write| (write.end, format!("  W {write}")));
-        let mut lines: Vec<(Moment, String)> =
-            lines.chain(reads.map(|read| (read.end, format!("  R {read}")))).collect();
+        let mut lines: Vec<(Moment, String)> = reads.map(|read| (read.end, format!("  R {read}"))).collect();
         lines.sort_by_key(|(end, _)| end.0.abs_diff(violation.at.0));
-        lines.truncate(SHOWN_LINES_MAX);
+        lines.truncate(SHOWN_READS_MAX);
+        // Writes are few, and what led here may be long ago.
+        let writes = self.history.writes.iter().filter(|write| write.key == Some(violation.key));
+        let mut writes: Vec<(Moment, String)> = writes.map(|write| (write.end, format!("  W {write}"))).collect();
+        writes.sort();
+        let later = writes.partition_point(|(end, _)| *end <= violation.at);
+        lines.extend(writes.drain(later.saturating_sub(SHOWN_WRITES)..writes.len().min(later + SHOWN_WRITES)));
         lines.sort();
         lines.into_iter().map(|(_, line)| line + "\n").collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::acks::Acks;
 use super::{History, Key, Mark, Outcome, Read, Rule, Verdict, Write};
-use crate::torture::history::Settled;
+use crate::torture::history::{Asked, Settled};
 
 /// Above every version: where a deleted product is for good, since its id never returns.
 const TOMBSTONE: u32 = u32::MAX;
@@ -128,9 +128,12 @@ impl KeyHistory<'_> {
     }
 
     /// In one life of a node, who asks after an answer gets nothing older than that answer.
+    ///
+    /// Not to be on a page is no answer about a product: which products a page holds is as of its own moment.
     fn check_nodes(&self, verdict: &mut Verdict) {
         let mut lives: BTreeMap<(u8, u8), Vec<&Read>> = BTreeMap::new();
-        for read in self.reads.iter().filter(|read| read.node > 0 && read.life > 0) {
+        let is_about_it = |read: &Read| read.mark != Mark::ABSENT || matches!(read.asked, Asked::ById | Asked::Ids);
+        for read in self.reads.iter().filter(|read| read.node > 0 && read.life > 0 && is_about_it(read)) {
             lives.entry((read.node, read.life)).or_default().push(read);
         }
         for begun in lives.values() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::good::good_history;
 use super::{Rule, check};
-use crate::torture::history::{History, Key, Mark, Moment, Outcome, Read, Settled, Write};
+use crate::torture::history::{Asked, History, Key, Mark, Moment, Outcome, Read, Settled, Write};
 
 /// Later than everything in a history.
 const LATER: u32 = 10_000_000;
@@ -164,18 +164,36 @@ fn a_step_back_on_one_node_is_named_and_one_after_its_restart_is_not() {
     });
 }
 
+/// A product whose deletion got no answer, seen on one node, then not there by one kind of question, then there again.
+fn there_again(history: &mut History, asked: Asked) -> Option<()> {
+    three_writes(history, [version(1), version(2), version(3)], (3, 2));
+    let (start, end, outcome) = (Moment(1_000), Moment(1_100), Outcome::Unknown);
+    history.writes.push(Write { client: 1, key: Some(OTHER), mark: Mark::ABSENT, start, end, outcome });
+    let (start, end) = (Moment(LATER - 9), Moment(LATER - 8));
+    let there = Read {
+        key: OTHER,
+        version: 3,
+        mark: Mark(NEVER + 2),
+        asked: Asked::ById,
+        node: 1,
+        life: 1,
+        ..plain_read(history)?
+    };
+    let absent = Read { version: 0, mark: Mark::ABSENT, digest: 0, start, end, asked, ..there };
+    history.reads.extend([Read { start: Moment(1_000), end: Moment(1_001), ..there }, absent, later(there)]);
+    Some(())
+}
+
 #[test]
 fn a_deleted_product_that_is_there_again_on_one_node_is_named() {
-    is_rejected(Rule::Backwards, |history| {
-        let read = history.reads.iter().find(|read| read.mark != Mark::ABSENT).copied()?;
-        let (start, end) = (Moment(LATER - 9), Moment(LATER - 8));
-        let delete =
-            Write { client: 1, key: Some(read.key), mark: Mark::ABSENT, start, end, outcome: Outcome::Unknown };
-        history.writes.push(delete);
-        let absent = Read { version: 0, mark: Mark::ABSENT, digest: 0, start, end, required: 0, ..read };
-        history.reads.extend([Read { as_of: Moment(0), ..absent }, later(read)]);
-        Some(())
-    });
+    is_rejected(Rule::Backwards, |history| there_again(history, Asked::ById));
+    is_rejected(Rule::Backwards, |history| there_again(history, Asked::Ids));
+}
+
+#[test]
+fn a_page_without_a_product_says_nothing_of_it() {
+    is_accepted(|history| there_again(history, Asked::List));
+    is_accepted(|history| there_again(history, Asked::Skus));
 }
 
 #[test]
