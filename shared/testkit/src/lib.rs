@@ -9,6 +9,7 @@ mod database;
 mod server;
 mod stack;
 mod stream;
+pub mod torture;
 
 pub use condition::{eventually, holds};
 pub use database::{Databases, databases};

@@ -10,6 +10,7 @@ mod sqlx_prepare;
 mod status;
 mod test;
 mod tools;
+mod torture;
 mod up;
 
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     AddReadNode(add_read_node::AddReadNode),
     /// Install what is missing, start private servers and run every check and test
     Test(test::Test),
+    /// Break the parts of a whole stack under load, and judge what its clients saw
+    Torture(torture::Torture),
     /// Write the committed `OpenAPI` documents from the code
     Openapi(openapi::Openapi),
     /// Write the committed `.sqlx` from the code, against a private Postgres
@@ -44,6 +47,7 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::AddReadNode(add) => add.run(),
             Self::Test(test) => test.run(),
+            Self::Torture(torture) => torture.run(),
             Self::Openapi(openapi) => openapi.run(),
             Self::SqlxPrepare => sqlx_prepare::run(),
         }
