@@ -9,10 +9,12 @@ mod database;
 mod server;
 mod stack;
 mod stream;
+mod switch;
 
 pub use condition::{eventually, holds};
 pub use database::{Databases, databases};
 pub use server::{NatsServer, RedisServer, Server, nats, redis};
 pub use stack::{TestStack, client, programs, stack};
 pub use stream::Publisher;
+pub use switch::Switch;
 pub use xtask::stack::Options;
