@@ -1,14 +1,13 @@
 //! The script and the connection, against a real Redis.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cache::{Cache, Content, Entry};
 use catalog::ProductId;
 use events::{Epoch, Position};
-use testkit::{RedisServer, holds, redis};
+use testkit::{holds, redis};
 use xtask::process::Process;
 use xtask::scratch::Scratch;
 
@@ -75,13 +74,13 @@ async fn an_equal_version_keeps_the_larger_position_and_renews_nothing_else() {
 async fn numbers_are_compared_as_numbers_whatever_the_locale() {
     let folder = Scratch::new("redis").unwrap();
     let port = xtask::ports::free(1)[0];
-    let mut launch = xtask::servers::redis("redis", folder.path(), port).unwrap();
-    let locales = Command::new("locale").arg("-a").output().map(|output| output.stdout).unwrap_or_default();
-    if String::from_utf8_lossy(&locales).contains("en_US.utf8") {
-        launch.env.insert("LC_ALL".to_owned(), "en_US.UTF-8".to_owned());
-    }
+    let mut launch = xtask::servers::redis("redis", &folder.path().join("data"), port).unwrap();
+    launch.env = xtask::servers::american_english(&folder.path().join("locales")).unwrap();
     let mut process = Process::start(launch).unwrap();
-    let cache = Cache::new(&format!("redis://127.0.0.1:{port}"), HOUR).unwrap();
+    let url = format!("redis://127.0.0.1:{port}");
+    let sorts_as_text = command(&url, &["EVAL", "return ('a' < 'B') and 1 or 0", "0"]).await;
+    assert_eq!(sorts_as_text, 1, "under this locale, unlike in bytes, a small letter comes before a capital one");
+    let cache = Cache::new(&url, HOUR).unwrap();
     // Neighbours in number whose bytes (a NUL, letters of either case, a sign bit) sort otherwise as text.
     let steps: [(u64, i64, u64); 8] = [
         (5, 9, 9),
@@ -127,11 +126,11 @@ async fn a_value_of_another_form_counts_as_not_held_and_is_replaced() {
     let server = redis();
     let cache = Cache::new(server.url(), HOUR).unwrap();
     for other in ["", "short", "as long as a header, but of another kind altogether"] {
-        command(&server, &["SET", &Entry::key(id(1)), other]).await;
+        command(server.url(), &["SET", &Entry::key(id(1)), other]).await;
         assert_eq!(cache.get(&[id(1)]).await.unwrap(), [None], "{other}");
     }
     for other in [["SET", &Entry::key(id(1)), "short"], ["RPUSH", &Entry::key(id(2)), "a list"]] {
-        command(&server, &other).await;
+        command(server.url(), &other).await;
     }
     cache.fill(&[(id(3), entry(5, 1, 1))]).await.unwrap();
     assert_eq!(cache.get(&[id(1), id(2), id(3)]).await.unwrap(), [None, None, Some(entry(5, 1, 1))]);
@@ -145,7 +144,7 @@ async fn the_script_is_loaded_again_when_redis_has_forgotten_it() {
     let server = redis();
     let cache = Cache::new(server.url(), HOUR).unwrap();
     for version in 1..=3 {
-        command(&server, &["SCRIPT", "FLUSH"]).await;
+        command(server.url(), &["SCRIPT", "FLUSH"]).await;
         let entries = [(id(1), entry(5, version, 1)), (id(2), entry(5, version, 1))];
         assert_eq!(cache.fill(&entries).await.unwrap(), 2);
     }
@@ -174,15 +173,15 @@ async fn entries_live_up_to_a_tenth_less_than_the_time_to_live_by_id() {
 
     let mut lives = Vec::new();
     for (id, _) in &entries {
-        lives.push(command(&server, &["PTTL", &Entry::key(*id)]).await);
+        lives.push(command(server.url(), &["PTTL", &Entry::key(*id)]).await);
     }
 
     assert!(lives.iter().all(|life| (3_180_000..=3_600_000).contains(life)), "{lives:?}");
     assert!(lives.iter().max().unwrap() - lives.iter().min().unwrap() > 180_000, "{lives:?}");
 }
 
-async fn command(server: &RedisServer, words: &[&str]) -> i64 {
-    let client = redis::Client::open(server.url()).unwrap();
+async fn command(url: &str, words: &[&str]) -> i64 {
+    let client = redis::Client::open(url).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let answer: redis::Value = redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap();
     if let redis::Value::Int(number) = answer { number } else { 0 }

@@ -9,6 +9,7 @@ mod database;
 mod server;
 mod stack;
 mod stream;
+mod switch;
 pub mod torture;
 
 pub use condition::{eventually, holds};
@@ -16,4 +17,5 @@ pub use database::{Databases, databases};
 pub use server::{NatsServer, RedisServer, Server, nats, redis};
 pub use stack::{TestStack, client, programs, stack};
 pub use stream::Publisher;
+pub use switch::Switch;
 pub use xtask::stack::Options;

@@ -91,6 +91,7 @@ impl Up {
             read_nodes: self.read_nodes.map_or(last.read_nodes, usize::from),
             products: self.products.unwrap_or(last.products),
             service_env: last.service_env,
+            ports: last.ports,
         }
     }
 }

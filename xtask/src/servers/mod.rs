@@ -3,6 +3,7 @@
 //! Each module describes its server as a [`Launch`](crate::process::Launch); the stack keeps those in its state, and
 //! tests use the guards [`Postgres`], [`Redis`] and [`Nats`], which stop their server when dropped.
 
+mod locale;
 mod nats;
 pub mod nginx;
 pub mod postgres;
@@ -12,6 +13,7 @@ mod redis;
 use std::env;
 use std::path::PathBuf;
 
+pub use locale::american_english;
 pub use nats::{Nats, launch as nats, url as nats_url};
 pub use postgres::Postgres;
 pub use probe::{Answer, Probe, http_get};
@@ -22,11 +24,14 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The Debian packages whose programs are not found.
+/// The Debian packages whose programs or files are not found.
 pub fn missing_packages() -> Vec<&'static str> {
     let mut missing = Vec::new();
     if postgres::programs().is_err() {
         missing.push("postgresql");
+    }
+    if !locale::is_installed() {
+        missing.push("locales");
     }
     // Each is named like its program.
     missing.extend(["redis-server", "nats-server", "nginx"].iter().filter(|name| find(name).is_none()));

@@ -15,8 +15,11 @@ pub struct Options {
     pub read_nodes: usize,
     /// Demo products to load.
     pub products: u32,
-    /// Settings (`FRESHET_…`) given to every service beside the addresses.
+    /// Settings (`FRESHET_…`) given to every service; an address among them replaces the stack's own.
     pub service_env: BTreeMap<String, String>,
+    /// Ports that are given instead of chosen, by their names in the state, for who must know one before the start.
+    #[serde(default)]
+    pub ports: BTreeMap<String, u16>,
 }
 
 impl Default for Options {
@@ -29,6 +32,7 @@ impl Default for Options {
             read_nodes: 2,
             products: 10_000,
             service_env: BTreeMap::new(),
+            ports: BTreeMap::new(),
         }
     }
 }

@@ -56,7 +56,8 @@ impl State {
             .iter()
             .flat_map(|role| (1..=options.count(*role)).flat_map(|number| role.port_names(&role.name(number))))
             .collect();
-        let ports = last.map(|last| last.ports.clone()).unwrap_or_default();
+        let mut ports = last.map(|last| last.ports.clone()).unwrap_or_default();
+        ports.extend(options.ports.clone());
         Self {
             ports: choose_ports(names, &ports),
             options,

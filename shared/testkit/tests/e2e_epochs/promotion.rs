@@ -1,0 +1,1 @@
+//! The replica is promoted while the old primary is left running.
