@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod add_read_node;
+mod bench;
 mod cargo;
 mod down;
 mod openapi;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     AddReadNode(add_read_node::AddReadNode),
     /// Install what is missing, start private servers and run every check and test
     Test(test::Test),
+    /// Measure speed and memory against what is known to be fast, and write docs/benchmarks.md
+    Bench(bench::Bench),
     /// Write the committed `OpenAPI` documents from the code
     Openapi(openapi::Openapi),
     /// Write the committed `.sqlx` from the code, against a private Postgres
@@ -44,6 +47,7 @@ impl Command {
             Self::Status(status) => status.run(),
             Self::AddReadNode(add) => add.run(),
             Self::Test(test) => test.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Openapi(openapi) => openapi.run(),
             Self::SqlxPrepare => sqlx_prepare::run(),
         }
