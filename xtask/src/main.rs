@@ -1,5 +1,6 @@
 //! `cargo xtask`: runs Freshet from a clone, and tests it.
 
+mod bench;
 mod commands;
 
 use std::process::ExitCode;

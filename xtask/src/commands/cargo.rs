@@ -32,6 +32,12 @@ pub(super) fn build(profile: Profile) -> Result<PathBuf> {
     Ok(target_dir()?.join(folder))
 }
 
+/// Builds examples for release, beside the programs of a stack.
+pub(super) fn build_examples(names: &[&str]) -> Result<()> {
+    let mut build = cargo(&["build", "--release"]);
+    run(build.args(names.iter().flat_map(|name| ["--example", *name])))
+}
+
 pub(super) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(repository::root()).args(args);

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod add_read_node;
+mod bench;
 mod cargo;
 mod down;
 mod openapi;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Test(test::Test),
     /// Break the parts of a whole stack under load, and judge what its clients saw
     Torture(torture::Torture),
+    /// Measure speed and memory against what is known to be fast, and write docs/benchmarks.md
+    Bench(bench::Bench),
     /// Write the committed `OpenAPI` documents from the code
     Openapi(openapi::Openapi),
     /// Write the committed `.sqlx` from the code, against a private Postgres
@@ -48,6 +51,7 @@ impl Command {
             Self::AddReadNode(add) => add.run(),
             Self::Test(test) => test.run(),
             Self::Torture(torture) => torture.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Openapi(openapi) => openapi.run(),
             Self::SqlxPrepare => sqlx_prepare::run(),
         }

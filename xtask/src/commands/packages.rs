@@ -11,7 +11,12 @@ const INSTALL: &str = include_str!("install-packages.sh");
 
 /// Installs what is missing, as root or through sudo; otherwise the error says what to install.
 pub(super) fn install_missing(progress: &Progress) -> Result<()> {
-    let missing = servers::missing_packages();
+    install_missing_and(&[], progress)
+}
+
+/// The same, with more packages, each named like its program.
+pub(super) fn install_missing_and(more: &[&'static str], progress: &Progress) -> Result<()> {
+    let missing = servers::missing_packages(more);
     if missing.is_empty() {
         return Ok(());
     }
@@ -32,7 +37,7 @@ pub(super) fn install_missing(progress: &Progress) -> Result<()> {
     let output = install.args(["-c", INSTALL, "install-packages"]).args(&missing).stdin(Stdio::null()).output()?;
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     ensure!(output.status.success(), "{packages} cannot be installed:\n{said}");
-    let still = servers::missing_packages();
+    let still = servers::missing_packages(more);
     ensure!(still.is_empty(), "{} are installed, but their programs are not found", still.join(" "));
     Ok(())
 }

@@ -24,8 +24,9 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The Debian packages whose programs or files are not found.
-pub fn missing_packages() -> Vec<&'static str> {
+/// The Debian packages whose programs or files are not found: those of the servers, and `more` that are named like their
+/// programs.
+pub fn missing_packages(more: &[&'static str]) -> Vec<&'static str> {
     let mut missing = Vec::new();
     if postgres::programs().is_err() {
         missing.push("postgresql");
@@ -34,7 +35,10 @@ pub fn missing_packages() -> Vec<&'static str> {
         missing.push("locales");
     }
     // Each is named like its program.
-    missing.extend(["redis-server", "nats-server", "nginx"].iter().filter(|name| find(name).is_none()));
+    let named = ["redis-server", "nats-server", "nginx"];
+    missing.extend(named.iter().chain(more).filter(|name| find(name).is_none()));
+    missing.sort_unstable();
+    missing.dedup();
     missing
 }
 

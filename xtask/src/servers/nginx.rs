@@ -31,16 +31,7 @@ pub struct Gateway {
 impl Gateway {
     /// Writes and checks the configuration and says how nginx is started with it.
     pub fn launch(&self, name: &str) -> Result<Launch> {
-        let config = self.configure()?;
-        Ok(Launch {
-            name: name.to_owned(),
-            program: program("nginx"),
-            args: arguments(&self.dir, &config),
-            env: BTreeMap::new(),
-            log: self.dir.join("nginx.log"),
-            stop: Stop::Quit,
-            ready: Probe::Listening { port: self.port },
-        })
+        Ok(launch(name, &self.dir, &self.configure()?, self.port))
     }
 
     /// Writes and checks the configuration and lets a running nginx, started with `last`, take it over.
@@ -93,6 +84,19 @@ impl Gateway {
         let ports =
             [&self.read, &self.write].map(|ports| ports.iter().map(u16::to_string).collect::<Vec<_>>().join("-"));
         ports.join("-and-")
+    }
+}
+
+/// How nginx is started in `dir` with a configuration that listens on `port` and stays in the foreground.
+pub fn launch(name: &str, dir: &Path, config: &Path, port: u16) -> Launch {
+    Launch {
+        name: name.to_owned(),
+        program: program("nginx"),
+        args: arguments(dir, config),
+        env: BTreeMap::new(),
+        log: dir.join("nginx.log"),
+        stop: Stop::Quit,
+        ready: Probe::Listening { port },
     }
 }
 

@@ -223,8 +223,8 @@ fn as_owner(program: PathBuf, args: Vec<String>) -> (PathBuf, Vec<String>) {
     ("setpriv".into(), wrapped)
 }
 
-/// The answer to a query, unaligned and without a header.
-fn query(port: u16, sql: &str) -> Result<String> {
+/// The answer of the server on `port` to a query, unaligned and without a header.
+pub fn query(port: u16, sql: &str) -> Result<String> {
     let target = url(port);
     let args = ["--no-psqlrc", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql, &target];
     let answer = run((program("psql")?, args.map(str::to_owned).into()), "")?;
@@ -247,6 +247,7 @@ fn run((program, args): (PathBuf, Vec<String>), input: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn program(name: &str) -> Result<PathBuf> {
+/// One of the newest installed server's programs.
+pub fn program(name: &str) -> Result<PathBuf> {
     Ok(programs()?.join(name))
 }

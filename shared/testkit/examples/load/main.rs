@@ -1,0 +1,38 @@
+//! The load generator of `cargo xtask bench`: each command makes one load, measures it and prints one JSON object.
+
+mod figures;
+mod horizon;
+mod patch;
+mod relay;
+mod schedule;
+mod watch;
+mod wire;
+
+use clap::Parser;
+
+/// Makes a load and prints what it measured as JSON
+#[derive(Parser)]
+#[command(name = "load")]
+enum Load {
+    /// Patches products at a fixed rate and watches when every read node shows the new versions
+    Patch(patch::Patch),
+    /// Publishes bare messages at a fixed rate, receives each and sets it in Redis
+    Relay(relay::Relay),
+    /// Fills a new stream with the changes of a horizon
+    Publish(horizon::Publish),
+    /// Counts the messages of that stream
+    Count(horizon::Count),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let measured = match Load::parse() {
+        // Threads and blocking sockets: a timer of the runtime is a millisecond coarse.
+        Load::Patch(patch) => tokio::task::spawn_blocking(move || patch.run()).await??,
+        Load::Relay(relay) => relay.run().await?,
+        Load::Publish(publish) => publish.run().await?,
+        Load::Count(count) => count.run().await?,
+    };
+    println!("{measured}");
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Benchmarks: rows of ratios, each measured side by side on a stack of their own.
+//!
+//! Invariant: a line's two sides are measured in the same rounds, the first one changing from round to round, so that
+//! whatever slows the machine for a while slows both.
+
+mod aside;
+mod hot;
+mod http;
+mod machine;
+mod memory;
+mod miss;
+mod propagation;
+mod redis;
+mod replay;
+pub(crate) mod report;
+pub(crate) mod row;
+mod svg;
+mod tool;
+mod usage;
+mod wrk;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use xtask::interrupt;
+use xtask::scratch::Scratch;
+use xtask::stack::{Options, Stack};
+
+use report::{Measured, Results};
+use row::Row;
+
+/// Given to every service: limits that no load here reaches, but looked at as in production, and no access log.
+const SETTINGS: [(&str, &str); 2] =
+    [("FRESHET_REQUESTS_PER_SECOND_MAX", "1000000"), ("FRESHET_LOG", "info,access=warn")];
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) rounds: usize,
+    /// Of each side in each round, where a row measures for a time.
+    pub(crate) seconds: u64,
+    /// At most; rows may need fewer.
+    pub(crate) products_max: u32,
+}
+
+/// What the rows share.
+pub(crate) struct Bench<'a> {
+    pub(crate) extent: Extent,
+    pub(crate) stack: Stack,
+    /// Demo products in the catalogue; their ids are 1 to this.
+    pub(crate) products: u32,
+    pub(crate) bin_dir: PathBuf,
+    say: &'a dyn Fn(&str),
+    /// Last, so that it is removed after the stack has stopped.
+    scratch: Scratch,
+}
+
+/// Measures `rows` one after another on one stack.
+pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn Fn(&str)) -> Result<Results> {
+    let products = rows.iter().map(|row| row.products).max().unwrap_or(0).min(extent.products_max);
+    let service_env = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let scratch = Scratch::new("bench")?;
+    let options = Options { products, service_env: BTreeMap::from(service_env), ..Options::default() };
+    let stack = Stack::start(options, &scratch.path().join("stack"), bin_dir, say)?;
+    let mut bench = Bench { extent, stack, products, bin_dir: bin_dir.to_owned(), say, scratch };
+    let mut results = Results::new(machine::describe()?);
+    for row in rows {
+        bench.say(&format!("{}: {}", row.name, row.title));
+        let lines = (row.measure)(&mut bench).with_context(|| format!("the row {} cannot be measured", row.name))?;
+        if let Some((name, last_log_lines)) = bench.stack.dead() {
+            bail!("{name} died during the row {}\n{last_log_lines}", row.name);
+        }
+        results.rows.insert(row.name.to_owned(), Measured::new(machine::today()?, extent, lines));
+    }
+    bench.stack.stop()?;
+    Ok(results)
+}
+
+impl Bench<'_> {
+    pub(crate) fn say(&self, what: &str) {
+        (self.say)(what);
+    }
+
+    /// For files and servers of a row's own; removed at the end.
+    pub(crate) fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    pub(crate) const fn round(&self) -> Duration {
+        Duration::from_secs(self.extent.seconds)
+    }
+
+    /// Long enough to fill caches and pools, and for processors to settle.
+    pub(crate) const fn warm_up(&self) -> Duration {
+        Duration::from_secs(if self.extent.seconds < 2 { 1 } else { 2 })
+    }
+
+    /// Runs both sides by turns: once to warm up, unrecorded, then in every round. `told` says what a round gave.
+    pub(crate) fn alternate<A, B>(
+        &self,
+        mut ours: impl FnMut(Duration) -> Result<A>,
+        mut other: impl FnMut(Duration) -> Result<B>,
+        told: impl Fn(&A, &B) -> String,
+    ) -> Result<(Vec<A>, Vec<B>)> {
+        ours(self.warm_up())?;
+        other(self.warm_up())?;
+        let (mut all_ours, mut all_other) = (Vec::new(), Vec::new());
+        for round in 1..=self.extent.rounds {
+            let (one, two) = if round % 2 == 1 {
+                let one = ours(self.round())?;
+                (one, other(self.round())?)
+            } else {
+                let two = other(self.round())?;
+                (ours(self.round())?, two)
+            };
+            self.say(&format!("  round {round}: {}", told(&one, &two)));
+            all_ours.push(one);
+            all_other.push(two);
+            if interrupt::is_pending() {
+                bail!("interrupted");
+            }
+        }
+        Ok((all_ours, all_other))
+    }
+}

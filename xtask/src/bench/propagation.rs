@@ -1,0 +1,138 @@
+//! The row of propagation: from a patch to its being visible on every read node.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+use super::Bench;
+use super::http::{get, port_of};
+use super::row::{Bar, Line, Row, Side, Unit};
+
+/// The products that are patched, chosen evenly.
+const PRODUCTS: u32 = 10_000;
+/// Patches a second, sent on time whether or not the last ones were answered.
+const RATES: [u32; 3] = [100, 1_000, 3_000];
+/// The rate and the time in milliseconds that are demanded.
+const BAR: (u32, f64) = (1_000, 10.0);
+/// Patches a second that are watched on every read node: enough for a percentile, few beside the load.
+const WATCHED_PER_SECOND: u32 = 50;
+
+pub(super) const PROPAGATION: Row = Row {
+    name: "propagation",
+    title: "from a commit to its being visible on every read node, against bare NATS and Redis",
+    meaning: "Patches of 10,000 products, chosen evenly, are sent to the write service over 64 kept connections at a \
+              fixed schedule (open loop: a late answer delays no other patch while a connection is free). Of some 50 a \
+              second, chosen at random, every read node is asked over a connection of its own, again and again, until \
+              it answers that version or a later one; the slowest node counts. The time includes the polling itself. \
+              *From the change* begins at the event's own time, read from the primary's clock inside the transaction, \
+              so it also includes the end of the transaction and its flush to disk; *from the answer* begins when the \
+              writer has its 200. The commit lies between the two. Beside it, at the same rate: a message as long as an \
+              event, from its publishing to JetStream until a consumer has received it and Redis has confirmed a `SET` \
+              of it. The bar is put to the longer of the two times.",
+    products: PRODUCTS,
+    packages: &[],
+    measure,
+};
+
+/// Milliseconds that half, and all but one in a hundred, did not exceed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Quantiles {
+    p50: f64,
+    p99: f64,
+}
+
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
+    }
+}
+
+/// What the load generator prints for patches.
+#[derive(Debug, Deserialize)]
+struct Patches {
+    per_second: f64,
+    failed: u64,
+    from_change: Quantiles,
+    from_answer: Quantiles,
+}
+
+/// What it prints for bare messages.
+#[derive(Debug, Deserialize)]
+struct Messages {
+    per_second: f64,
+    latency: Quantiles,
+}
+
+fn measure(bench: &mut Bench) -> Result<Vec<Line>> {
+    let urls = bench.stack.urls();
+    let products = bench.products.min(PRODUCTS);
+    for url in &urls.read {
+        keep_near(port_of(url)?, products)?;
+    }
+    let bytes = event_bytes(port_of(&urls.read[0])?)?.to_string();
+    let (products, read) = (products.to_string(), urls.read.join(","));
+    let mut lines = Vec::new();
+    for rate in RATES {
+        bench.say(&format!("  {rate} a second"));
+        let at = |command: &[&str], time: Duration| {
+            let schedule = [
+                format!("--rate={rate}"),
+                format!("--seconds={}", time.as_secs()),
+                format!("--watched={WATCHED_PER_SECOND}"),
+            ];
+            command.iter().map(ToString::to_string).chain(schedule).collect::<Vec<String>>()
+        };
+        let (ours, other) = bench.alternate(
+            |time| {
+                bench.load(&at(&["patch", "--write", &urls.write[0], "--read", &read, "--products", &products], time))
+            },
+            |time| bench.load(&at(&["relay", "--nats", &urls.nats, "--redis", &urls.redis, "--bytes", &bytes], time)),
+            |ours: &Patches, other: &Messages| {
+                let (reached, change, answer) = (ours.per_second, ours.from_change, ours.from_answer);
+                let told = format!("{reached:.0}/s, from the change {change}, from the answer {answer}");
+                format!("{told} beside {:.0}/s, {}", other.per_second, other.latency)
+            },
+        )?;
+        let failed: u64 = ours.iter().map(|round| round.failed).sum();
+        ensure!(failed == 0, "{failed} patches failed at {rate} a second");
+        lines.extend(lines_of(rate, &ours, &other));
+    }
+    Ok(lines)
+}
+
+fn lines_of(rate: u32, patches: &[Patches], messages: &[Messages]) -> Vec<Line> {
+    let ours = |of: fn(&Patches) -> f64| Side::new("Freshet", patches.iter().map(of).collect());
+    let other = |of: fn(&Messages) -> f64| Side::new("bare NATS and Redis", messages.iter().map(of).collect());
+    let line = |what: &str, unit, ours, other| Line {
+        what: format!("{what} at {rate} changes a second"),
+        unit,
+        ours,
+        other,
+        bar: None,
+    };
+    let p99 =
+        line("p99 from the change", Unit::Milliseconds, ours(|at| at.from_change.p99), other(|at| at.latency.p99));
+    vec![
+        line("reached", Unit::ChangesPerSecond, ours(|at| at.per_second), other(|at| at.per_second)),
+        line("p50 from the answer", Unit::Milliseconds, ours(|at| at.from_answer.p50), other(|at| at.latency.p50)),
+        line("p99 from the answer", Unit::Milliseconds, ours(|at| at.from_answer.p99), other(|at| at.latency.p99)),
+        line("p50 from the change", Unit::Milliseconds, ours(|at| at.from_change.p50), other(|at| at.latency.p50)),
+        Line { bar: (rate == BAR.0).then_some(Bar::OursAtMost(BAR.1)), ..p99 },
+    ]
+}
+
+/// Asks a node for all of them, so that each event finds its product near.
+fn keep_near(node: u16, products: u32) -> Result<()> {
+    for first in (1..=products).step_by(100) {
+        let ids = (first..=products.min(first + 99)).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        get(node, &format!("/products?ids={ids}"))?;
+    }
+    Ok(())
+}
+
+/// About as long as the event of a demo product: its body, and an envelope of some 500 bytes with what was before.
+fn event_bytes(node: u16) -> Result<usize> {
+    Ok(get(node, "/products/1")?.body.len() + 500)
+}
