@@ -84,8 +84,8 @@ fn missing(node: &Aside, redis: u16, wrk: &Wrk, products: u32, time: Duration) -
 }
 
 fn transactions_per_second(printed: &str) -> Result<f64> {
-    let line = printed.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench printed no rate")?;
-    Ok(line.split(' ').next().unwrap_or_default().parse()?)
+    let rate = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+    rate.with_context(|| format!("pgbench printed no rate:\n{printed}"))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xtask::interrupt;
 use xtask::scratch::Scratch;
+use xtask::servers::postgres;
 use xtask::stack::{Options, Stack};
 
 use report::{Measured, Results};
@@ -64,6 +65,10 @@ pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn F
     let scratch = Scratch::new("bench")?;
     let options = Options { products, service_env: BTreeMap::from(service_env), ..Options::default() };
     let stack = Stack::start(options, &scratch.path().join("stack"), bin_dir, say)?;
+    // What would otherwise come by itself in the middle of some round.
+    for work in ["vacuum analyze", "checkpoint"] {
+        postgres::query(http::port_of(&stack.urls().database)?, work)?;
+    }
     let mut bench = Bench { extent, stack, products, bin_dir: bin_dir.to_owned(), say, scratch };
     let mut results = Results::new(machine::describe()?);
     for row in rows {
