@@ -86,6 +86,11 @@ impl Heard {
         self.lock().changes.clear();
     }
 
+    /// Whether the log announces moments now.
+    pub(super) fn is_current(&self) -> bool {
+        self.lock().timeline.is_current(self.now())
+    }
+
     pub(super) fn timeline(&self) -> Timeline {
         self.lock().timeline.clone()
     }

@@ -17,7 +17,7 @@ mod sample;
 mod timeline;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -185,12 +185,11 @@ impl Auditor {
         for _ in 0..CONFIRMATIONS_MAX {
             sleep(CONFIRM_AFTER).await;
             let Ok(reading) = self.primary.read(sample.subject.id, &self.heard).await else { continue };
-            let timeline = self.heard.timeline();
-            if !timeline.is_current(self.heard.now()) {
+            if !self.heard.is_current() {
                 continue;
             }
             sample.readings.push(reading);
-            return match judge(&sample.readings, &sample.answers, &timeline) {
+            return match judge(&sample.readings, &sample.answers, &self.heard.timeline()) {
                 Verdict::Settled { findings, .. } => findings,
                 Verdict::Unsettled => Vec::new(),
             };
@@ -223,7 +222,7 @@ impl Auditor {
         }
     }
 
-    fn findings(&self) -> std::sync::MutexGuard<'_, Findings> {
+    fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

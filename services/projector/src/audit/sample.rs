@@ -17,15 +17,17 @@ use super::node::Node;
 use super::primary::PrimaryError;
 use super::record::{Answer, Change, Claim, Reading, Seen, Tier};
 
-/// Between the first questions about a change: short beside the shortest time that is told, and then twice as long each
-/// time.
-const POLL_MIN: Duration = Duration::from_millis(2);
-const POLL_MAX: Duration = Duration::from_millis(500);
 /// How long a change is looked for: the longest time that is told.
 const LOOK_MAX: Duration = Duration::from_secs(10);
+/// Between two looks: short beside the shortest time that is told, ...
+const LOOK_AGAIN_MIN: Duration = Duration::from_millis(2);
+/// ... and never more than this.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
 /// How long a node is asked until its `Catalog-As-Of` is above the first reading: a healthy log gets there with the next
-/// few heartbeats, and a silent one promises nothing.
-const AS_OF_MAX: Duration = Duration::from_secs(3);
+/// few heartbeats.
+const AS_OF_MAX: Duration = Duration::from_secs(2);
+/// Between two such questions: two heartbeats.
+const AS_OF_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is sampled.
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ impl Auditor {
     /// Asks a node until it shows the change and its `Catalog-As-Of` is above the first reading, or it is time to end.
     async fn watch_node(&self, node: &Node, subject: &Subject, base: &OnceLock<OffsetDateTime>) -> Watched {
         let mut watched = Watched::new(node.tier);
-        let (begun, mut poll) = (Instant::now(), POLL_MIN);
+        let begun = Instant::now();
         loop {
             let Some(answer) = node.ask(subject.id, &self.heard).await else {
                 watched.ended = Some(Outcome::Away);
@@ -93,20 +95,25 @@ impl Auditor {
                 _ => false,
             };
             watched.take(answer, subject);
-            let is_shown = watched.is_done(subject);
             let elapsed = begun.elapsed();
-            if is_shown && (is_above_base || elapsed >= AS_OF_MAX) || elapsed >= LOOK_MAX {
+            if !watched.is_done(subject) {
+                if elapsed >= LOOK_MAX {
+                    return watched;
+                }
+                sleep(look_again(elapsed)).await;
+            // A silent log gets to no later moment.
+            } else if is_above_base || elapsed >= AS_OF_MAX || !self.heard.is_current() {
                 return watched;
+            } else {
+                sleep(AS_OF_AGAIN).await;
             }
-            sleep(poll).await;
-            poll = (poll * 2).min(POLL_MAX);
         }
     }
 
     /// Asks Redis until it shows the change, holds nothing, or it is time to end.
     async fn watch_redis(&self, subject: &Subject) -> Watched {
         let mut watched = Watched::new(Tier::Redis);
-        let (begun, mut poll) = (Instant::now(), POLL_MIN);
+        let begun = Instant::now();
         loop {
             let asked = self.heard.now();
             let Ok(mut held) = self.cache.get(&[subject.id]).await else {
@@ -129,11 +136,11 @@ impl Auditor {
             let cache_status = String::new();
             let answer = Answer { tier: Tier::Redis, seen, claim, earlier: None, cache_status, asked, answered };
             watched.take(answer, subject);
-            if watched.is_done(subject) || begun.elapsed() >= LOOK_MAX {
+            let elapsed = begun.elapsed();
+            if watched.is_done(subject) || elapsed >= LOOK_MAX {
                 return watched;
             }
-            sleep(poll).await;
-            poll = (poll * 2).min(POLL_MAX);
+            sleep(look_again(elapsed)).await;
         }
     }
 }
@@ -166,6 +173,11 @@ impl Watched {
             (Some(_), None) => Outcome::Late,
         }
     }
+}
+
+/// A tenth of the time that it has been looked for: so exact is the lag that is found.
+fn look_again(elapsed: Duration) -> Duration {
+    (elapsed / 10).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
 }
 
 /// From the change to the moment when it was shown, by the primary's clock as the reading had it.

@@ -100,7 +100,7 @@ pub(crate) async fn any_id(connection: &mut PgConnection) -> Result<Option<Produ
         "
         select id
         from products
-        where id >= (select floor(random() * max(id))::bigint from products)
+        where id >= (select 1 + floor(random() * max(id))::bigint from products)
         order by id
         limit 1
         "
