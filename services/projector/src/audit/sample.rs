@@ -180,7 +180,8 @@ fn look_again(elapsed: Duration) -> Duration {
     (elapsed / 10).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
 }
 
-/// From the change to the first question whose answer showed it: how long an answer takes is no part of it. By the primary's clock as the reading had it.
+/// From the change to the first question whose answer showed it, by the primary's clock as the reading had it. How long an
+/// answer takes is no part of it.
 fn lag(change: &Change, shown: Duration, reading: &Reading) -> Duration {
     let since_reading = shown.as_secs_f64() - reading.ended.as_secs_f64();
     let lag = (reading.t - change.time).as_seconds_f64() + since_reading;
