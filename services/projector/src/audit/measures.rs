@@ -19,7 +19,11 @@ pub(super) fn describe(tiers: impl Iterator<Item = Tier>) {
     describe_counter!(SAMPLES, "Products looked at by the auditor, by tier and by what came of it");
     describe_counter!(VIOLATIONS, "Promises that the auditor saw broken, by kind; each is logged with its history");
     describe_counter!(HELD, "Answers whose Catalog-As-Of promised what the auditor had read on the primary");
-    describe_histogram!(LAG, Unit::Seconds, "From a sampled change to the first answer that showed it, by tier");
+    describe_histogram!(
+        LAG,
+        Unit::Seconds,
+        "From a sampled change to the first question whose answer showed it, by tier"
+    );
     for tier in tiers {
         for result in Outcome::WORDS {
             counter!(SAMPLES, "tier" => tier.to_string(), "result" => result).absolute(0);

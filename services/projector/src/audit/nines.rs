@@ -12,7 +12,7 @@ pub(super) const WITHIN: [Duration; 4] =
 /// What one sample showed of one tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// A sampled change was seen, this long after it was made.
+    /// A sampled change was seen by a question that was asked this long after it was made.
     Shown(Duration),
     /// A sampled change was not seen in the time that it was looked for.
     Late,

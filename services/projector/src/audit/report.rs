@@ -9,8 +9,8 @@ use super::judge::Finding;
 use super::record::{Answer, Change, Claim, Earlier, Reading, Seen};
 use super::sample::Sample;
 
-/// The last answers of the tier at fault that are told, beside the one that broke the promise.
-const ANSWERS_MAX: usize = 20;
+/// The last answers of each tier that are told, beside the one that broke the promise.
+const ANSWERS_MAX: usize = 5;
 
 /// Everything that helps to see how it came about.
 pub(super) fn report(sample: &Sample, finding: Finding, node: Option<&str>, history: &[Change]) -> Value {
@@ -22,8 +22,16 @@ pub(super) fn report(sample: &Sample, finding: Finding, node: Option<&str>, hist
         "node": node,
         "answer": answer(broken),
         "primary": sample.readings.iter().map(reading).collect::<Vec<_>>(),
-        "answers": sample.answers.iter().take(ANSWERS_MAX).map(answer).collect::<Vec<_>>(),
+        "answers": last_of_each_tier(&sample.answers).map(answer).collect::<Vec<_>>(),
         "events": history.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+fn last_of_each_tier(answers: &[Answer]) -> impl Iterator<Item = &Answer> {
+    // Those of one tier stand together, in their order.
+    answers.chunk_by(|one, next| one.tier == next.tier).flat_map(|tier| {
+        let before = tier.len().saturating_sub(ANSWERS_MAX);
+        &tier[before..]
     })
 }
 

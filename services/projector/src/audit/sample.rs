@@ -49,7 +49,7 @@ pub(super) struct Sample {
 struct Watched {
     tier: Tier,
     answers: Vec<Answer>,
-    /// When it first showed the change, by the auditor's clock.
+    /// When the question was asked whose answer first showed the change, by the auditor's clock.
     shown: Option<Duration>,
     /// An outcome that is known before the primary is looked at.
     ended: Option<Outcome>,
@@ -152,7 +152,7 @@ impl Watched {
 
     fn take(&mut self, answer: Answer, subject: &Subject) {
         if self.shown.is_none() && subject.change.as_ref().is_some_and(|change| change.is_shown_by(&answer)) {
-            self.shown = Some(answer.answered);
+            self.shown = Some(answer.asked);
         }
         self.answers.push(answer);
     }
@@ -180,7 +180,8 @@ fn look_again(elapsed: Duration) -> Duration {
     (elapsed / 10).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
 }
 
-/// From the change to the moment when it was shown, by the primary's clock as the reading had it.
+/// From the change to the first question whose answer showed it, by the primary's clock as the reading had it. How long an
+/// answer takes is no part of it.
 fn lag(change: &Change, shown: Duration, reading: &Reading) -> Duration {
     let since_reading = shown.as_secs_f64() - reading.ended.as_secs_f64();
     let lag = (reading.t - change.time).as_seconds_f64() + since_reading;
