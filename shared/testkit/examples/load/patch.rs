@@ -39,6 +39,8 @@ pub(crate) struct Patch {
 struct Sent {
     answered: u64,
     failed: u64,
+    /// The first refusal.
+    failure: Option<String>,
 }
 
 impl Patch {
@@ -73,6 +75,7 @@ impl Patch {
             let sent = sender.join().map_err(|_| anyhow!("a sender panicked"))??;
             total.answered += sent.answered;
             total.failed += sent.failed;
+            total.failure = total.failure.or(sent.failure);
         }
         let seconds = begun.elapsed().as_secs_f64();
         let shown = watching
@@ -86,6 +89,7 @@ impl Patch {
         Ok(json!({
             "per_second": per_second,
             "failed": total.failed,
+            "failure": total.failure,
             "from_change": times(|shown| shown.from_change),
             "from_answer": times(|shown| shown.from_answer),
         }))
@@ -131,6 +135,7 @@ impl Sending {
             let answered_at = Instant::now();
             if answer.status != 200 {
                 sent.failed += 1;
+                sent.failure.get_or_insert_with(|| String::from_utf8_lossy(&answer.body).into_owned());
                 continue;
             }
             sent.answered += 1;
