@@ -99,6 +99,8 @@ pub(crate) enum Refusal {
     Unmet,
     /// A token names what not even the primary has.
     Forged,
+    /// A token may name what a failover has lost.
+    MayBeLost,
 }
 
 impl From<Rejection> for Refusal {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use events::{Epoch, Position};
-use freshness::{Judgement, Need, Rejection, Requirement, TokenFault};
+use freshness::{Cut, Judgement, Need, Rejection, Requirement, TokenFault};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -46,11 +46,16 @@ pub(crate) struct Sourced<T> {
     /// *R*: read on the query's connection, before the query.
     pub(crate) read_at: Position,
     pub(crate) source: Source,
+    /// Of the primary: the failovers that may have lost writes.
+    pub(crate) cuts: Vec<Cut>,
 }
 
 impl<T> Sourced<T> {
     /// Whether the source had what the tokens name before it was asked, whatever it was asked.
     pub(crate) fn includes(&self, including: &Requirement) -> Result<(), Refusal> {
+        if including.may_be_lost(&self.cuts) {
+            return Err(Refusal::MayBeLost);
+        }
         let has_reached = match (including.need(self.epoch), self.source) {
             (Need::Nothing, _) => true,
             (Need::Position(token), Source::Replica) => self.read_at >= token,
@@ -155,6 +160,7 @@ impl Sources {
             Err(Refusal::Old(_)) => Err(ReadError::Behind),
             Err(Refusal::Unmet) => Err(ReadError::Unmet),
             Err(Refusal::Forged) => Err(ReadError::Token(TokenFault::FromTheFuture)),
+            Err(Refusal::MayBeLost) => Err(ReadError::Token(TokenFault::MayBeLost)),
         }
     }
 
