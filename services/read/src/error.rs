@@ -104,6 +104,8 @@ pub(crate) enum Refusal {
     Unmet,
     /// A token names what not even the primary has.
     Forged,
+    /// A token may name what a failover has lost.
+    MayBeLost,
 }
 
 impl From<Refusal> for ReadError {
@@ -113,6 +115,7 @@ impl From<Refusal> for ReadError {
             Refusal::Old(_) => Self::Behind,
             Refusal::Unmet => Self::Unmet,
             Refusal::Forged => Self::Token(TokenFault::FromTheFuture),
+            Refusal::MayBeLost => Self::Token(TokenFault::MayBeLost),
         }
     }
 }

@@ -54,6 +54,13 @@ pub enum Judgement {
     Forged,
 }
 
+/// A failover that may have lost writes: what an epoch below `epoch` wrote past `kept_to` is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub epoch: Epoch,
+    pub kept_to: Position,
+}
+
 /// All tokens of one request; each must be met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirement(Vec<Token>);
@@ -106,6 +113,15 @@ impl Requirement {
     /// Whether whatever the log vouches for includes every write, so that caches may be asked as if nothing was required.
     pub fn is_met_by_log(&self, log: &Log) -> bool {
         self.0.iter().all(|token| token.is_met_by_log(log))
+    }
+
+    /// Whether a token may be of a write that one of these failovers has lost: its version and position may have been
+    /// used again, so that nothing else shows it. A token of no epoch is of none that was lost, for all that is known.
+    pub fn may_be_lost(&self, cuts: &[Cut]) -> bool {
+        self.0
+            .iter()
+            .filter(|token| token.epoch > Epoch(0))
+            .any(|token| cuts.iter().any(|cut| token.epoch < cut.epoch && token.position > cut.kept_to))
     }
 
     /// Judges by the primary. `position` was read there after the tokens had arrived; `epoch` is 0 while that server
@@ -233,6 +249,17 @@ mod tests {
         assert!(is_met(101, ReadFrom::Primary) && !is_met(100, ReadFrom::Primary));
         assert!(!is_met(101, ReadFrom::Cache), "an event's position says nothing of a token");
         assert!(!written.is_met(&log, None, read(6, 0, 900), ReadFrom::Replica));
+    }
+
+    #[test]
+    fn what_an_earlier_epoch_wrote_past_a_cut_may_be_lost() {
+        let cuts = [Cut { epoch: Epoch(4), kept_to: Position(100) }, Cut { epoch: Epoch(6), kept_to: Position(200) }];
+        let may_be_lost = |token| Requirement::from(token).may_be_lost(&cuts);
+        assert!(may_be_lost(token(3, 101, None)) && !may_be_lost(token(3, 100, None)));
+        assert!(
+            may_be_lost(token(5, 201, None)) && !may_be_lost(token(5, 200, None)) && !may_be_lost(token(4, 150, None))
+        );
+        assert!(!may_be_lost(token(6, 900, None)) && !may_be_lost(token(0, 900, None)));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum TokenFault {
     TooMany { max: usize },
     #[error("names a write that the database has not made; leave it away to read without its promise")]
     FromTheFuture,
+    #[error("names a write that a failover may have lost; leave it away to read without its promise")]
+    MayBeLost,
 }
 
 impl Token {

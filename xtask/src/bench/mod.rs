@@ -32,9 +32,13 @@ use xtask::stack::{Options, Stack};
 use report::{Measured, Results};
 use row::Row;
 
-/// Given to every service: limits that no load here reaches, but looked at as in production, and no access log.
-const SETTINGS: [(&str, &str); 2] =
-    [("FRESHET_REQUESTS_PER_SECOND_MAX", "1000000"), ("FRESHET_LOG", "info,access=warn")];
+/// Given to every service: limits that no load here reaches, but looked at as in production, no access log, and no audit
+/// beside what is measured.
+const SETTINGS: [(&str, &str); 3] = [
+    ("FRESHET_REQUESTS_PER_SECOND_MAX", "1000000"),
+    ("FRESHET_LOG", "info,access=warn"),
+    ("FRESHET_AUDIT_SAMPLES_PER_SECOND", "0"),
+];
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{Epoch, Position};
-use freshness::{Judgement, Need, Requirement};
+use freshness::{Cut, Judgement, Need, Requirement};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -55,17 +55,22 @@ pub(crate) struct Sourced<T> {
     /// *R*: read on the query's connection, before the query.
     pub(crate) read_at: Position,
     pub(crate) source: Source,
+    /// Of the primary: the failovers that may have lost writes.
+    pub(crate) cuts: Vec<Cut>,
 }
 
 impl<T> Sourced<T> {
     /// What was found, and what vouches for it.
     pub(crate) fn split(self) -> (T, Sourced<()>) {
-        let Self { value, epoch, read_at, source } = self;
-        (value, Sourced { value: (), epoch, read_at, source })
+        let Self { value, epoch, read_at, source, cuts } = self;
+        (value, Sourced { value: (), epoch, read_at, source, cuts })
     }
 
     /// Whether the source had what the tokens name before it was asked, whatever it was asked.
     pub(crate) fn includes(&self, including: &Requirement) -> Result<(), Refusal> {
+        if including.may_be_lost(&self.cuts) {
+            return Err(Refusal::MayBeLost);
+        }
         let has_reached = match (including.need(self.epoch), self.source) {
             (Need::Nothing, _) => true,
             (Need::Position(token), Source::Replica) => self.read_at >= token,

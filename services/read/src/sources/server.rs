@@ -91,7 +91,12 @@ impl Server {
         // In a statement of its own, before the query's snapshot: every change below it is visible to the query.
         let read_at = store::position(&mut connection).await?;
         let (epoch, value) = query(&mut connection, argument).await?;
-        Ok(Sourced { value, epoch, read_at, source })
+        // After the query, so that none of its epoch is missing. What a replica lacks of them, it lacks of the epoch too.
+        let cuts = match source {
+            Source::Primary => store::cuts(&mut connection).await?,
+            Source::Replica => Vec::new(),
+        };
+        Ok(Sourced { value, epoch, read_at, source, cuts })
     }
 
     const fn source(&self) -> Source {

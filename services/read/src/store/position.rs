@@ -1,6 +1,7 @@
 //! Where a database stands: its epoch, and its place in the write-ahead log.
 
 use events::{Epoch, Position};
+use freshness::Cut;
 use sqlx::PgConnection;
 
 /// Up to where a replica has replayed, or the primary has inserted: every commit below it is visible to a later snapshot.
@@ -21,6 +22,17 @@ pub(crate) async fn position(connection: &mut PgConnection) -> Result<Position, 
 pub(crate) async fn epoch(connection: &mut PgConnection) -> Result<Epoch, sqlx::Error> {
     let number = sqlx::query_scalar!("select number from epoch").fetch_one(connection).await?;
     read_epoch(number)
+}
+
+/// The failovers that may have lost writes; one row each.
+pub(crate) async fn cuts(connection: &mut PgConnection) -> Result<Vec<Cut>, sqlx::Error> {
+    let rows = sqlx::query!("select number, kept_to from cut").fetch_all(connection).await?;
+    rows.into_iter()
+        .map(|row| {
+            let kept_to = u64::try_from(row.kept_to).map_err(|fault| sqlx::Error::Decode(Box::new(fault)))?;
+            Ok(Cut { epoch: read_epoch(row.number)?, kept_to: Position(kept_to) })
+        })
+        .collect()
 }
 
 /// The epoch as a column gives it.

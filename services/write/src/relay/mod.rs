@@ -3,6 +3,7 @@
 //! Architecture invariant: the leader works only on the connection that holds the lock. Losing the session loses the
 //! leadership, so no second leader can delete a row or store a mark.
 
+mod address;
 mod candidate;
 mod epoch;
 mod outbox;
@@ -60,7 +61,7 @@ impl Relay {
                 () = stop.cancelled() => break,
             };
             match elected {
-                Ok(session) => self.lead(Leader::new(session, context.clone()), &stop).await,
+                Ok(session) => self.lead(session, &context, &stop).await,
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "relay_candidate_failed");
                     pause(RETRY_DELAY, &stop).await;
@@ -70,10 +71,29 @@ impl Relay {
         Ok(())
     }
 
-    /// Turns until the session is lost, this proves to be an old primary, or the service stops.
-    async fn lead(&self, mut leader: Leader, stop: &CancellationToken) {
+    /// Leads until the session is lost or no longer with the primary, or the service stops.
+    async fn lead(&self, mut session: Session, context: &jetstream::Context, stop: &CancellationToken) {
+        let start = tokio::time::timeout(TURN_TIMEOUT, address::server_start(&mut session.connection)).await;
+        let Ok(Ok(own_start)) = start else {
+            return tracing::warn!(?start, "relay_session_lost");
+        };
         tracing::info!("relay_leads");
         metrics::gauge!("freshet_relay_is_leader").set(1.0);
+        let is_deposed = tokio::select! {
+            is_deposed = self.turn_on_and_on(Leader::new(session, context.clone()), stop) => is_deposed,
+            () = address::has_moved(&self.database, own_start) => {
+                tracing::warn!("relay_left_behind");
+                false
+            }
+        };
+        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        if is_deposed {
+            pause(DEPOSED_DELAY, stop).await;
+        }
+    }
+
+    /// Turns until the session is lost, this proves to be an old primary, or the service stops; whether it is one.
+    async fn turn_on_and_on(&self, mut leader: Leader, stop: &CancellationToken) -> bool {
         let mut wake_ups = self.nats.subscribe(events::WAKE_SUBJECT).await.ok();
         while !stop.is_cancelled() {
             let turn = tokio::select! {
@@ -91,9 +111,7 @@ impl Relay {
                     }
                     if let RelayError::Deposed { .. } = error {
                         tracing::error!(%error, "relay_is_of_an_old_primary");
-                        drop(leader);
-                        metrics::gauge!("freshet_relay_is_leader").set(0.0);
-                        return pause(DEPOSED_DELAY, stop).await;
+                        return true;
                     }
                     tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_turn_failed");
                     leader.forget_stream();
@@ -101,7 +119,7 @@ impl Relay {
                 }
             }
         }
-        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        false
     }
 
     async fn await_work(&self, wake_ups: &mut Option<async_nats::Subscriber>, stop: &CancellationToken) {

@@ -118,6 +118,8 @@ pub(crate) async fn settle(
 }
 
 /// Begins an epoch, durably: were it lost, the stream would hold a higher one than its own primary.
+///
+/// On another timeline than the last epoch's it notes where that was cut off: what it wrote later is lost.
 pub(crate) async fn begin_epoch(
     connection: &mut PgConnection,
     old: &Epoch,
@@ -127,12 +129,27 @@ pub(crate) async fn begin_epoch(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::query!("set local synchronous_commit = on").execute(&mut *transaction).await?;
+    // The end of what was replayed before the promotion; a restart since has forgotten it, and less is known.
+    sqlx::query!(
+        "insert into cut (number, kept_to)
+         select $2, coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn()) - '0/0'
+         from epoch
+         where number = $1
+           and number > 0
+           and timeline is distinct from
+               ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer",
+        signed(old.number),
+        signed(number)
+    )
+    .execute(&mut *transaction)
+    .await?;
     let begun = sqlx::query!(
         "update epoch
          set number = $2,
              server_started_at = $3,
              mark_sequence = $4,
-             mark_id = $5
+             mark_id = $5,
+             timeline = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
          where number = $1",
         signed(old.number),
         signed(number),

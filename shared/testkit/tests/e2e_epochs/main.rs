@@ -2,6 +2,7 @@
 //! ends in correct answers, and in a new epoch where the log of changes was broken, without anybody restarting a service.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod failover;
 mod nats_away;
 mod promotion;
 mod redis_data;
