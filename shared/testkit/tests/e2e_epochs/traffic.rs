@@ -60,10 +60,12 @@ impl Traffic {
         Self { shared, tasks }
     }
 
-    /// Waits until `count` more patches have been acknowledged.
+    /// Waits until `count` more patches have been acknowledged, for each of them as long as for any condition.
     pub(crate) async fn acknowledges(&self, count: usize) {
-        let enough = self.shared.patches.load(Ordering::Relaxed) + count;
-        holds(async || self.shared.patches.load(Ordering::Relaxed) >= enough || self.has_failed()).await;
+        let begun = self.shared.patches.load(Ordering::Relaxed);
+        for enough in begun + 1..=begun + count {
+            holds(async || self.shared.patches.load(Ordering::Relaxed) >= enough || self.has_failed()).await;
+        }
     }
 
     /// Waits until `count` more reads have been answered.
