@@ -18,6 +18,41 @@ pub(crate) async fn position(connection: &mut PgConnection) -> Result<Position, 
     text.parse().map_err(|fault| sqlx::Error::Decode(Box::new(fault)))
 }
 
+/// The position of the primary, and whether that has made its epoch since it was started: until then another server may
+/// have gone on under the same number, and its tokens name positions of another history.
+pub(crate) async fn vouched_position(connection: &mut PgConnection) -> Result<(Position, bool), sqlx::Error> {
+    let vouches = sqlx::query_scalar!(
+        r#"
+        select coalesce(server_started_at = current_setting('freshet.server_started_at', true)::timestamptz, false)
+            as "vouches!"
+        from epoch
+        "#
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok((position(connection).await?, vouches))
+}
+
+/// Notes in the session when its server was started, as the relay takes it: no session outlives its server. The later of
+/// two moments, since a backend that crashes restarts the checkpointer and not the postmaster.
+pub(crate) async fn note_server_start(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        select set_config(
+            'freshet.server_started_at',
+            greatest(
+                pg_postmaster_start_time(),
+                (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+            )::text,
+            false
+        ) as "noted!"
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
 pub(crate) async fn epoch(connection: &mut PgConnection) -> Result<Epoch, sqlx::Error> {
     let number = sqlx::query_scalar!("select number from epoch").fetch_one(connection).await?;
     read_epoch(number)
