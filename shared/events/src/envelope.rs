@@ -13,8 +13,20 @@ pub struct Stamp {
     /// For an event an upper bound of its commit's position; for a heartbeat its *h*, or the position of the events that
     /// were published with it. Never falls within an epoch.
     pub position: Position,
-    /// The id of the message before this one in the stream, so that a reader sees a gap; `None` for the very first.
+    /// The [`link`](Stamp::link) of the message before this one in the stream, so that a reader sees a gap; `None` for the
+    /// very first.
     pub previous: Option<Uuid>,
+}
+
+impl Stamp {
+    /// What the message after the one of this stamp and `id` names as its previous one: the id and the position in one, by
+    /// exclusive or of its last 64 bits.
+    ///
+    /// The id alone would not do. An event that the stream has lost is sent again, under its id at a higher position; a
+    /// reader that knows it from before must see that it has not seen it there.
+    pub fn link(&self, id: Uuid) -> Uuid {
+        Uuid::from_u128(id.as_u128() ^ u128::from(self.position.0))
+    }
 }
 
 /// A CloudEvent. Extension attributes: `epoch`, `position`, `previous` (strings, since CloudEvents integers have 32

@@ -136,6 +136,11 @@ impl Message {
         }
     }
 
+    /// What the next message names as its previous one.
+    pub fn link(&self) -> Uuid {
+        self.stamp().link(self.id())
+    }
+
     pub fn stamp(&self) -> Stamp {
         match self {
             Self::Product(event) => event.stamp,

@@ -12,7 +12,8 @@ use crate::memory::{Answer, Change, Memory};
 use crate::{Provenance, Rejection};
 
 /// How many changes are remembered at most: about 100 MB. At 1,000 a second this is 16 minutes, above the default
-/// horizon; beyond it the oldest are forgotten early, which costs hits, never correctness.
+/// horizon; beyond it the oldest are forgotten early, which costs hits, never correctness. Only those of the furthest turn
+/// are kept in any case, and what is heard again behind them.
 const CHANGES_MAX: usize = 1_000_000;
 /// How many answers that were newer than the log are remembered at most: about 25 MB, and many times the hot products.
 ///
@@ -44,7 +45,10 @@ pub struct Log {
     /// Every change above this position is in `memory` or still to come.
     start: Position,
     memory: Memory,
+    /// The link of the message processed last.
     last_message: Option<Uuid>,
+    /// The position of the furthest turn of the relay that was heard of in this epoch, in full or in part.
+    furthest: Position,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -59,6 +63,7 @@ impl Log {
             start: Position::default(),
             memory: Memory::default(),
             last_message: None,
+            furthest: Position::default(),
             heartbeat: None,
         }
     }
@@ -67,7 +72,7 @@ impl Log {
     pub fn apply(&mut self, message: &Message, now: Duration) -> Applied {
         let stamp = message.stamp();
         let follows = self.last_message.is_some() && stamp.previous == self.last_message;
-        self.last_message = Some(message.id());
+        self.last_message = Some(message.link());
         if stamp.epoch < self.epoch {
             return Applied::Ignored;
         }
@@ -84,7 +89,9 @@ impl Log {
             // What stood between the last message processed and this one is unknown. Floors stay: versions only rise.
             self.start = self.start.max(stamp.position);
             self.has_begun = true;
+            self.memory.doubt_changes_of(self.furthest);
         }
+        self.furthest = self.furthest.max(stamp.position);
         match message {
             Message::Product(event) => {
                 let (id, version) = (event.change.id, event.change.version);
@@ -163,10 +170,17 @@ impl Log {
 
     /// Forgets the changes that are older than the horizon, or more than the limit, and moves the start past them. Every
     /// message does it too.
+    ///
+    /// Those of the furthest turn are kept however old they are: the relay may not have settled it, so that the stream
+    /// may lose it and get the same events once more, at higher positions. Were they forgotten, what is then made of an
+    /// older event would look newer than all that was forgotten. A message of a later turn, which is linked to this one,
+    /// says that it is settled; its position is strictly higher, since settling writes to the write-ahead log. After a
+    /// gap nothing says so any more: then they are doubted, and kept until they come again.
     pub fn forget_old(&mut self, now: Duration) {
         while let Some(oldest) = self.memory.oldest_change() {
             let is_old = now.saturating_sub(oldest.since) > self.horizon;
-            if !is_old && self.memory.changes() <= CHANGES_MAX {
+            let is_settled = oldest.position < self.furthest;
+            if !is_settled || !is_old && self.memory.changes() <= CHANGES_MAX {
                 return;
             }
             self.start = self.start.max(oldest.position);
@@ -228,176 +242,11 @@ impl Log {
 impl Hash for Log {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.horizon, self.epoch, self.generation, self.has_begun, self.start).hash(state);
-        (self.last_message, self.as_of(), self.position()).hash(state);
+        (self.last_message, self.furthest).hash(state);
+        (self.as_of(), self.position()).hash(state);
         self.memory.hash(state);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use catalog::ListFields;
-    use events::{Change, ProductEvent, Stamp};
-    use time::OffsetDateTime;
-
-    use super::*;
-
-    const HORIZON: Duration = Duration::from_mins(10);
-    const NOW: Duration = Duration::from_secs(1);
-
-    fn id(id: i64) -> ProductId {
-        id.try_into().expect("positive")
-    }
-
-    fn version(version: i64) -> Version {
-        version.try_into().expect("not negative")
-    }
-
-    /// A stream of messages, each naming the one before it.
-    struct Stream {
-        epoch: u64,
-        last: u128,
-    }
-
-    impl Stream {
-        fn stamp(&mut self, position: u64) -> (Uuid, Stamp) {
-            let previous = (self.last > 0).then(|| Uuid::from_u128(self.last));
-            self.last += 1;
-            (Uuid::from_u128(self.last), Stamp { epoch: Epoch(self.epoch), position: Position(position), previous })
-        }
-
-        fn deleted(&mut self, product: i64, at: i64, position: u64) -> Message {
-            let (event_id, stamp) = self.stamp(position);
-            let before: ListFields = serde_json::from_str(
-                r#"{"sku":"A","name":"A","brand":null,"category":null,"price":"1.00","currency":"USD","stock":0}"#,
-            )
-            .expect("list fields");
-            let change = Change { id: id(product), version: version(at), before: Some(before), after: None };
-            Message::Product(Box::new(ProductEvent { event_id, time: OffsetDateTime::UNIX_EPOCH, stamp, change }))
-        }
-
-        fn heartbeat(&mut self, position: u64) -> Message {
-            let (id, stamp) = self.stamp(position);
-            let heartbeat = Heartbeat { t: OffsetDateTime::UNIX_EPOCH, h: Position(position) };
-            Message::Heartbeat { id, stamp, heartbeat }
-        }
-    }
-
-    fn entry(epoch: u64, at: i64, read_at: u64) -> Provenance {
-        Provenance { epoch: Epoch(epoch), version: version(at), read_at: Position(read_at) }
-    }
-
-    fn begun() -> (Log, Stream) {
-        let (mut log, mut stream) = (Log::new(HORIZON), Stream { epoch: 5, last: 0 });
-        assert_eq!(log.apply(&stream.heartbeat(100), NOW), Applied::NewEpoch);
-        (log, stream)
-    }
-
-    #[test]
-    fn nothing_cached_is_admitted_before_the_log_has_begun() {
-        let mut log = Log::new(HORIZON);
-        assert_eq!(log.admit_cached(id(1), entry(0, 9, 900)), Err(Rejection::OtherEpoch));
-        assert_eq!(log.admit_row(id(1), entry(5, 9, 900)), Ok(()));
-        assert_eq!(log.admit_cached(id(1), entry(5, 9, 900)), Err(Rejection::OtherEpoch));
-    }
-
-    #[test]
-    fn an_event_raises_the_floor_for_every_source() {
-        let (mut log, mut stream) = begun();
-        assert_eq!(log.apply(&stream.deleted(1, 3, 110), NOW), Applied::Next);
-        assert_eq!(log.admit_cached(id(1), entry(5, 2, 200)), Err(Rejection::BelowFloor));
-        assert_eq!(log.admit_row(id(1), entry(5, 2, 200)), Err(Rejection::BelowFloor));
-        assert_eq!(log.admit_row(id(1), entry(5, 3, 200)), Ok(()));
-        assert_eq!(log.admit_row(id(2), entry(5, 0, 200)), Ok(()));
-    }
-
-    #[test]
-    fn an_entry_read_at_the_very_start_proves_nothing() {
-        let (log, _) = begun();
-        assert_eq!(log.admit_cached(id(1), entry(5, 1, 100)), Err(Rejection::BeforeStart));
-        assert_eq!(log.admit_cached(id(1), entry(5, 1, 101)), Ok(()));
-    }
-
-    #[test]
-    fn a_gap_moves_the_start_and_keeps_the_floors() {
-        let (mut log, mut stream) = begun();
-        log.apply(&stream.deleted(1, 3, 110), NOW);
-        stream.heartbeat(120);
-        assert_eq!(log.apply(&stream.heartbeat(130), NOW), Applied::Restarted);
-        assert_eq!(log.admit_cached(id(2), entry(5, 1, 125)), Err(Rejection::BeforeStart));
-        assert_eq!(log.admit_cached(id(1), entry(5, 2, 200)), Err(Rejection::BelowFloor));
-    }
-
-    #[test]
-    fn a_higher_epoch_voids_everything_and_a_lower_one_says_nothing() {
-        let (mut log, mut stream) = begun();
-        log.apply(&stream.deleted(1, 9, 110), NOW);
-        let mut next = Stream { epoch: 6, last: stream.last };
-        assert_eq!(log.apply(&next.heartbeat(50), NOW), Applied::NewEpoch);
-        assert_eq!(log.admit_cached(id(1), entry(5, 9, 200)), Err(Rejection::OtherEpoch));
-        assert_eq!(log.admit_cached(id(1), entry(6, 8, 60)), Ok(()));
-        assert_eq!(log.apply(&stream.deleted(1, 10, 120), NOW), Applied::Ignored);
-        assert_eq!(log.floor(id(1)), Version::ABSENT);
-    }
-
-    #[test]
-    fn a_row_of_a_higher_epoch_is_news_of_that_epoch() {
-        let (mut log, mut stream) = begun();
-        log.apply(&stream.deleted(1, 9, 110), NOW);
-        assert_eq!(log.admit_row(id(1), entry(6, 8, 20)), Ok(()));
-        assert_eq!(log.admit_cached(id(1), entry(6, 8, 20)), Err(Rejection::OtherEpoch));
-        assert_eq!(log.admit_row(id(1), entry(5, 9, 200)), Err(Rejection::OtherEpoch));
-    }
-
-    #[test]
-    fn a_page_that_found_nothing_is_bound_by_epoch_and_start() {
-        let (mut log, _) = begun();
-        assert_eq!(log.admit_page(Epoch(4), Position(200)), Err(Rejection::OtherEpoch));
-        assert_eq!(log.admit_page(Epoch(5), Position(100)), Err(Rejection::BeforeStart));
-        assert_eq!(log.admit_page(Epoch(5), Position(101)), Ok(()));
-        assert_eq!(log.admit_page(Epoch(6), Position(1)), Ok(()));
-        assert_eq!(log.epoch(), Epoch(6));
-    }
-
-    #[test]
-    fn what_the_horizon_forgets_moves_the_start_past_it() {
-        let (mut log, mut stream) = begun();
-        log.apply(&stream.deleted(1, 3, 110), NOW);
-        log.apply(&stream.heartbeat(120), NOW + HORIZON + NOW);
-        assert_eq!(log.floor(id(1)), Version::ABSENT);
-        assert_eq!(log.admit_cached(id(1), entry(5, 2, 110)), Err(Rejection::BeforeStart));
-        assert_eq!(log.admit_cached(id(1), entry(5, 3, 111)), Ok(()));
-    }
-
-    #[test]
-    fn an_answer_is_remembered_until_the_log_has_shown_it() {
-        let (mut log, mut stream) = begun();
-        log.answered(id(1), entry(5, 4, 500));
-        log.apply(&stream.heartbeat(900), NOW + HORIZON + NOW);
-        assert_eq!(log.admit_cached(id(1), entry(5, 3, 950)), Err(Rejection::BelowFloor));
-        log.apply(&stream.deleted(1, 4, 950), NOW + HORIZON + NOW);
-        assert_eq!(log.remembered(), 1, "the event speaks for it");
-        log.apply(&stream.heartbeat(960), NOW + HORIZON + NOW + HORIZON + NOW);
-        assert_eq!(log.remembered(), 0);
-        assert_eq!(log.admit_cached(id(1), entry(5, 3, 940)), Err(Rejection::BeforeStart));
-    }
-
-    #[test]
-    fn an_older_event_does_not_take_an_answer_along_when_it_is_forgotten() {
-        let (mut log, mut stream) = begun();
-        log.answered(id(1), entry(5, 4, 500));
-        log.apply(&stream.deleted(1, 3, 110), NOW);
-        log.apply(&stream.heartbeat(120), NOW + HORIZON + NOW);
-        assert_eq!(log.floor(id(1)), version(4));
-    }
-
-    #[test]
-    fn a_heartbeat_that_is_heard_again_takes_nothing_back() {
-        let (mut log, mut stream) = begun();
-        let again = Stream { epoch: 5, last: stream.last }.heartbeat(110);
-        log.apply(&stream.heartbeat(120), NOW);
-        let generation = log.generation();
-        assert_eq!(log.apply(&again, NOW), Applied::Restarted);
-        assert_eq!(log.position(), Some(Position(120)));
-        assert!(log.generation() > generation);
-    }
-}
+mod tests;

@@ -33,7 +33,7 @@ pub(crate) struct Change {
     pub(crate) position: Position,
 }
 
-/// One answer that was newer than the log.
+/// One answer that was newer than the log, or a change that the log is to show once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Answer {
     pub(crate) id: ProductId,
@@ -60,6 +60,19 @@ impl Memory {
         let floor = self.floors.entry(answer.id).or_default();
         floor.version = floor.version.max(answer.version);
         self.answers.push_back(answer);
+        self.reap_answers();
+    }
+
+    /// Takes the changes from this position on, the last ones remembered, as if the log had not shown them: their floors
+    /// stay until it does.
+    pub(crate) fn doubt_changes_of(&mut self, position: Position) {
+        while let Some(change) = self.changes.pop_back_if(|change| change.position >= position) {
+            if let Some(floor) = self.floors.get_mut(&change.id) {
+                floor.changes -= 1;
+                floor.changed = Version::ABSENT;
+            }
+            self.answers.push_back(Answer { id: change.id, version: change.version, read_at: change.position });
+        }
         self.reap_answers();
     }
 

@@ -46,7 +46,7 @@ pub enum Need {
 /// What the primary's position, read after the tokens had arrived, says about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// What the primary answers includes every write that is not lost.
+    /// What this primary answers includes every write that is not lost.
     Met,
     /// A token is of a later epoch than this server's: it is an old primary, or the token is forged. Says nothing; 503.
     Elsewhere,
@@ -124,13 +124,13 @@ impl Requirement {
             .any(|token| cuts.iter().any(|cut| token.epoch < cut.epoch && token.position > cut.kept_to))
     }
 
-    /// Judges by the primary. `position` was read there after the tokens had arrived; `epoch` is 0 while that server
-    /// has made none since it was started, since its positions are then not comparable with any token's.
-    pub fn judge_by_primary(&self, epoch: Epoch, position: Position) -> Judgement {
+    /// Judges by the primary. `position` was read there after the tokens had arrived; `vouches` says whether the server
+    /// has made its epoch since it was started: until then another history may have handed out tokens of this number,
+    /// and their positions say nothing here.
+    pub fn judge_by_primary(&self, epoch: Epoch, vouches: bool, position: Position) -> Judgement {
         let judgements = self.0.iter().map(|token| match token.epoch {
-            _ if epoch == Epoch(0) => Judgement::Met,
             later if later > epoch => Judgement::Elsewhere,
-            same if same == epoch && token.position > position => Judgement::Forged,
+            same if same == epoch && vouches && token.position > position => Judgement::Forged,
             _ => Judgement::Met,
         });
         judgements.fold(Judgement::Met, |all, one| match (all, one) {
@@ -264,12 +264,12 @@ mod tests {
 
     #[test]
     fn only_a_primary_that_vouches_for_its_epoch_can_call_a_token_forged() {
-        let judge = |tokens: &[Token], epoch, position| {
-            parsed(tokens).map(|all| all.judge_by_primary(Epoch(epoch), Position(position)))
-        };
-        assert_eq!(judge(&[token(5, 100, None), token(4, 900, None)], 5, 100), Ok(Judgement::Met));
-        assert_eq!(judge(&[token(6, 1, None), token(5, 101, None)], 5, 100), Ok(Judgement::Forged));
-        assert_eq!(judge(&[token(6, 1, None), token(5, 100, None)], 5, 100), Ok(Judgement::Elsewhere));
-        assert_eq!(judge(&[token(5, 101, None)], 0, 100), Ok(Judgement::Met));
+        let judge =
+            |tokens: &[Token], vouches| parsed(tokens).map(|all| all.judge_by_primary(EPOCH, vouches, Position(100)));
+        assert_eq!(judge(&[token(5, 100, None), token(4, 900, None)], true), Ok(Judgement::Met));
+        assert_eq!(judge(&[token(6, 1, None), token(5, 101, None)], true), Ok(Judgement::Forged));
+        assert_eq!(judge(&[token(6, 1, None), token(5, 100, None)], true), Ok(Judgement::Elsewhere));
+        assert_eq!(judge(&[token(5, 101, None)], false), Ok(Judgement::Met));
+        assert_eq!(judge(&[token(6, 1, None), token(5, 101, None)], false), Ok(Judgement::Elsewhere));
     }
 }

@@ -79,6 +79,8 @@ impl Publisher {
     }
 
     fn stamp(&mut self, id: Uuid, position: Position) -> Stamp {
-        Stamp { epoch: self.epoch, position, previous: self.previous.replace(id) }
+        let stamp = Stamp { epoch: self.epoch, position, previous: self.previous };
+        self.previous = Some(stamp.link(id));
+        stamp
     }
 }

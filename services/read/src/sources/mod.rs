@@ -52,6 +52,8 @@ pub(crate) struct Sourced<T> {
     pub(crate) value: T,
     /// As the query itself saw it, in its own snapshot.
     pub(crate) epoch: Epoch,
+    /// Whether the source is a primary that has made this epoch since it was started.
+    pub(crate) vouches: bool,
     /// *R*: read on the query's connection, before the query.
     pub(crate) read_at: Position,
     pub(crate) source: Source,
@@ -62,8 +64,8 @@ pub(crate) struct Sourced<T> {
 impl<T> Sourced<T> {
     /// What was found, and what vouches for it.
     pub(crate) fn split(self) -> (T, Sourced<()>) {
-        let Self { value, epoch, read_at, source, cuts } = self;
-        (value, Sourced { value: (), epoch, read_at, source, cuts })
+        let Self { value, epoch, vouches, read_at, source, cuts } = self;
+        (value, Sourced { value: (), epoch, vouches, read_at, source, cuts })
     }
 
     /// Whether the source had what the tokens name before it was asked, whatever it was asked.
@@ -81,7 +83,7 @@ impl<T> Sourced<T> {
         match self.source {
             _ if has_reached => Ok(()),
             Source::Replica => Err(Refusal::Unmet),
-            Source::Primary => match including.judge_by_primary(self.epoch, self.read_at) {
+            Source::Primary => match including.judge_by_primary(self.epoch, self.vouches, self.read_at) {
                 Judgement::Met => Ok(()),
                 Judgement::Elsewhere => Err(Refusal::Unmet),
                 Judgement::Forged => Err(Refusal::Forged),

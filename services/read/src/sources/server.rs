@@ -60,6 +60,7 @@ impl Server {
             .idle_timeout(IDLE_MAX)
             // A dead connection is found out by the query, which is then repeated; a ping would cost every read.
             .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(store::note_server_start(connection)))
             .connect_lazy_with(options.clone());
         Self { kind, options, pool, is_usable: AtomicBool::new(false) }
     }
@@ -89,14 +90,17 @@ impl Server {
         measures::source_query(source);
         let mut connection = self.pool.acquire().await?;
         // In a statement of its own, before the query's snapshot: every change below it is visible to the query.
-        let read_at = store::position(&mut connection).await?;
+        let (read_at, vouches) = match source {
+            Source::Primary => store::vouched_position(&mut connection).await?,
+            Source::Replica => (store::position(&mut connection).await?, false),
+        };
         let (epoch, value) = query(&mut connection, argument).await?;
         // After the query, so that none of its epoch is missing. What a replica lacks of them, it lacks of the epoch too.
         let cuts = match source {
             Source::Primary => store::cuts(&mut connection).await?,
             Source::Replica => Vec::new(),
         };
-        Ok(Sourced { value, epoch, read_at, source, cuts })
+        Ok(Sourced { value, epoch, vouches, read_at, source, cuts })
     }
 
     const fn source(&self) -> Source {

@@ -5,5 +5,5 @@ mod position;
 mod product;
 
 pub(crate) use page::page;
-pub(crate) use position::{cuts, epoch, position, read_epoch};
+pub(crate) use position::{cuts, epoch, note_server_start, position, read_epoch, vouched_position};
 pub(crate) use product::{Stored, products_by_id, products_by_sku};

@@ -19,14 +19,64 @@ pub(crate) async fn position(connection: &mut PgConnection) -> Result<Position, 
     text.parse().map_err(|fault| sqlx::Error::Decode(Box::new(fault)))
 }
 
+/// The position of the primary, and whether that has made its epoch since it was started: until then another server may
+/// have gone on under the same number, and its tokens name positions of another history.
+pub(crate) async fn vouched_position(connection: &mut PgConnection) -> Result<(Position, bool), sqlx::Error> {
+    let vouches = sqlx::query_scalar!(
+        r#"
+        select coalesce(server_started_at = current_setting('freshet.server_started_at', true)::timestamptz, false)
+            as "vouches!"
+        from epoch
+        "#
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok((position(connection).await?, vouches))
+}
+
+/// Notes in the session when its server was started, as the relay takes it: no session outlives its server. The later of
+/// two moments, since a backend that crashes restarts the checkpointer and not the postmaster.
+pub(crate) async fn note_server_start(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        select set_config(
+            'freshet.server_started_at',
+            greatest(
+                pg_postmaster_start_time(),
+                (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+            )::text,
+            false
+        ) as "noted!"
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
 pub(crate) async fn epoch(connection: &mut PgConnection) -> Result<Epoch, sqlx::Error> {
     let number = sqlx::query_scalar!("select number from epoch").fetch_one(connection).await?;
     read_epoch(number)
 }
 
-/// The failovers that may have lost writes; one row each.
+/// The failovers that may have lost writes; one row each, and the one of this server while its relay has not noted it:
+/// what the epoch in the row wrote past it is of another timeline.
 pub(crate) async fn cuts(connection: &mut PgConnection) -> Result<Vec<Cut>, sqlx::Error> {
-    let rows = sqlx::query!("select number, kept_to from cut").fetch_all(connection).await?;
+    let rows = sqlx::query!(
+        r#"
+        select number as "number!", kept_to as "kept_to!"
+        from cut
+        union all
+        select number + 1, (coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn()) - '0/0')::bigint
+        from epoch
+        where case
+            when pg_is_in_recovery() or number = 0 then false
+            else timeline is distinct from ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+        end
+        "#
+    )
+    .fetch_all(connection)
+    .await?;
     rows.into_iter()
         .map(|row| {
             let kept_to = u64::try_from(row.kept_to).map_err(|fault| sqlx::Error::Decode(Box::new(fault)))?;

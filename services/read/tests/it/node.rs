@@ -153,7 +153,13 @@ impl World {
 
 pub(crate) async fn set_epoch(database: &mut PgConnection, epoch: Epoch) {
     let number = i64::try_from(epoch.0).unwrap();
-    sqlx::query("update epoch set number = $1").bind(number).execute(database).await.unwrap();
+    let sql = "update epoch
+               set number = $1,
+                   server_started_at = greatest(
+                       pg_postmaster_start_time(),
+                       (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+                   )";
+    sqlx::query(sql).bind(number).execute(database).await.unwrap();
 }
 
 pub(crate) async fn position(database: &mut PgConnection) -> Position {

@@ -92,3 +92,24 @@ async fn a_token_that_no_write_has_made_is_refused_and_one_of_another_epoch_asks
     assert_eq!(later.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!later.header("retry-after").is_empty());
 }
+
+/// As after a promotion, when writes of the lost primary have got tokens of the epoch that the row still names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_has_made_no_epoch_since_its_start_refuses_no_token_of_the_one_before() {
+    let mut world = World::new().await;
+    let node = world.node().await;
+    let lamp = world.create("LAMP-1").await;
+    node.has_seen(&lamp).await;
+    let path = format!("/products/{}", lamp.id);
+    let real = token(&mut world, Some(&lamp)).await;
+    let lost = Token { position: events::Position(real.position.0 + (1 << 20)), product: None, ..real };
+    assert_eq!(read(&node, &path, &lost.to_text()).await.status, StatusCode::BAD_REQUEST);
+
+    let sql = "update epoch set server_started_at = server_started_at - interval '1 hour'";
+    sqlx::query(sql).execute(&mut world.primary).await.unwrap();
+
+    let answer = read(&node, &path, &lost.to_text()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.problem());
+    let later = Token { epoch: events::Epoch(EPOCH.0 + 1), ..lost };
+    assert_eq!(read(&node, &path, &later.to_text()).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -23,7 +23,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Waits until this instance holds the lock.
 pub(super) async fn stand(relay: &Relay, context: &jetstream::Context) -> anyhow::Result<Session> {
-    let mut connection = answered(session::connect(&relay.database)).await?;
+    let mut session = answered(session::connect(&relay.database)).await?;
     // Heartbeats alone would not do: a leader with a long backlog sends none before it has worked that off.
     let mut published = stream::select(
         relay.nats.subscribe(events::HEARTBEAT_SUBJECT).await?,
@@ -36,15 +36,15 @@ pub(super) async fn stand(relay: &Relay, context: &jetstream::Context) -> anyhow
             Some(_) = published.next() => heard_at = Instant::now(),
             () = relay.committed.notified() => wake_leader(relay).await,
             _ = claims.tick() => {
-                match answered(session::claim(connection)).await? {
+                match answered(session::claim(session)).await? {
                     Claim::Granted(session) => return Ok(session),
-                    Claim::Held(still) => connection = still,
+                    Claim::Held(still) => session = still,
                 }
                 // Silence counts only while this instance itself could hear.
                 if relay.nats.connection_state() != State::Connected {
                     heard_at = Instant::now();
                 } else if heard_at.elapsed() > SILENCE_MAX {
-                    unseat(&mut connection, context).await?;
+                    unseat(&mut session.connection, context).await?;
                     heard_at = Instant::now();
                 }
             }

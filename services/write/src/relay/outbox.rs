@@ -87,6 +87,11 @@ pub(crate) async fn insert_position(connection: &mut PgConnection) -> Result<Pos
     Ok(position(lsn))
 }
 
+/// The rows of these events, as far as they are still pending.
+pub(crate) async fn rows_of(connection: &mut PgConnection, events: &[Uuid]) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!("select id from outbox where event_id = any($1)", events).fetch_all(connection).await
+}
+
 /// Deletes what the stream now holds and stores the mark, at once. `false` if another epoch has begun meanwhile.
 pub(crate) async fn settle(
     connection: &mut PgConnection,

@@ -1,5 +1,7 @@
 //! The dedicated database session: holding its lock is being the leader.
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -19,16 +21,21 @@ const OPTIONS: [(&str, &str); 7] = [
     ("synchronous_commit", "off"),
 ];
 
-/// A session that holds the leader's lock.
+/// For how long a session counts as one that was just opened: some asks for the lock, and a slow turn before its own.
+const JUST_OPENED_MAX: Duration = Duration::from_secs(10);
+
+/// A session that may hold the leader's lock.
 pub struct Session {
     pub(crate) connection: PgConnection,
+    /// Where the URL leads to may have changed since.
+    pub opened_at: Instant,
 }
 
 /// What came of asking for the lock.
 pub(crate) enum Claim {
     Granted(Session),
     /// Another session holds it; with this one it can be watched.
-    Held(PgConnection),
+    Held(Session),
 }
 
 impl Session {
@@ -39,21 +46,28 @@ impl Session {
             Claim::Held(_) => Ok(None),
         }
     }
+
+    /// Whether it surely leads to the server that the URL names.
+    pub(crate) fn is_just_opened(&self) -> bool {
+        self.opened_at.elapsed() < JUST_OPENED_MAX
+    }
 }
 
-pub(crate) async fn connect(database: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    database.clone().application_name("freshet-relay").options(OPTIONS).connect().await
+pub(crate) async fn connect(database: &PgConnectOptions) -> Result<Session, sqlx::Error> {
+    let opened_at = Instant::now();
+    let connection = database.clone().application_name("freshet-relay").options(OPTIONS).connect().await?;
+    Ok(Session { connection, opened_at })
 }
 
-pub(crate) async fn claim(mut connection: PgConnection) -> Result<Claim, sqlx::Error> {
+pub(crate) async fn claim(mut session: Session) -> Result<Claim, sqlx::Error> {
     // A standby grants advisory locks too, but could neither delete a row nor store a mark.
     let is_granted = sqlx::query_scalar!(
         r#"select not pg_is_in_recovery() and pg_try_advisory_lock($1) as "is_granted!""#,
         LEADER_LOCK
     )
-    .fetch_one(&mut connection)
+    .fetch_one(&mut session.connection)
     .await?;
-    Ok(if is_granted { Claim::Granted(Session { connection }) } else { Claim::Held(connection) })
+    Ok(if is_granted { Claim::Granted(session) } else { Claim::Held(session) })
 }
 
 /// Ends the session that holds the lock; how many were ended.

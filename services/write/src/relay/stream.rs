@@ -1,7 +1,5 @@
 //! The stream as the relay sees it: how it ends, what it holds after the mark, and publishing behind a fence.
 
-use std::collections::HashSet;
-
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, context};
@@ -28,6 +26,8 @@ pub(super) struct Tail {
     /// 0 for an empty stream.
     pub(super) sequence: u64,
     pub(super) id: Option<Uuid>,
+    /// What the next message names as its previous one.
+    pub(super) link: Option<Uuid>,
     pub(super) epoch: u64,
     /// The time of the last heartbeat of the relay's epoch, below which none may be announced.
     pub(super) announced: Option<OffsetDateTime>,
@@ -47,7 +47,7 @@ pub(super) async fn learn(context: &jetstream::Context) -> Result<(Stream, Tail)
     let state = stream.get_info().await.map_err(RelayError::stream)?.state;
     let mut tail = Tail { sequence: state.last_sequence, ..Tail::default() };
     if let Some(last) = message_at(&stream, tail.sequence).await? {
-        tail.id = Some(last.id());
+        (tail.id, tail.link) = (Some(last.id()), Some(last.link()));
         tail.epoch = last.stamp().epoch.0;
     }
     Ok((stream, tail))
@@ -66,7 +66,7 @@ pub(super) async fn message_at(stream: &Stream, sequence: u64) -> Result<Option<
 }
 
 /// The ids of the messages of `epoch` from after the mark to the end: their rows are in the stream already.
-pub(super) async fn ids_after(stream: &Stream, mark: u64, tail: &Tail) -> Result<HashSet<Uuid>, RelayError> {
+pub(super) async fn ids_after(stream: &Stream, mark: u64, tail: &Tail) -> Result<Vec<Uuid>, RelayError> {
     futures_util::stream::iter(mark + 1..=tail.sequence)
         .map(|sequence| message_at(stream, sequence))
         .buffered(LOOKUPS_AT_ONCE)

@@ -1,9 +1,8 @@
 //! One turn of the leader: what is pending goes into the stream, then a heartbeat, then the rows and the mark are settled.
 //!
 //! The order of the steps carries the proof. The stream's end is known before the rows are read; `t` and `h` are read
-//! before the snapshot of the rows; positions are read after it; rows are deleted after the stream's answers.
-
-use std::collections::HashSet;
+//! before the snapshot of the rows; positions are read after it; rows are deleted after the stream's answers; and nothing
+//! follows a turn in the stream before that is settled, so that any message says of all earlier turns that they are.
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
@@ -46,6 +45,8 @@ pub enum RelayError {
     Deposed { stream: u64, ours: u64 },
     #[error("outbox row {id} cannot be read: {reason}")]
     Unreadable { id: i64, reason: String },
+    #[error("an epoch is to begin, which is left to a session that was just opened: this one's server may be replaced")]
+    StaleSession,
     #[error("the turn took too long")]
     TimedOut,
 }
@@ -57,7 +58,7 @@ impl RelayError {
 
     /// Whether the session, and with it the lock, must be taken as lost.
     pub(super) const fn is_session_lost(&self) -> bool {
-        matches!(self, Self::Database(_) | Self::TimedOut)
+        matches!(self, Self::Database(_) | Self::StaleSession | Self::TimedOut)
     }
 
     /// The word in metrics.
@@ -69,6 +70,7 @@ impl RelayError {
             Self::Overtaken => "overtaken",
             Self::Deposed { .. } => "deposed",
             Self::Unreadable { .. } => "unreadable",
+            Self::StaleSession => "stale_session",
             Self::TimedOut => "timed_out",
         }
     }
@@ -101,7 +103,11 @@ impl Leader {
     }
 
     /// A turn that first finds out how the stream ends, which epoch it is, and what the stream already holds.
+    ///
+    /// An epoch is begun only on a server that the URL leads to now. The old session of an old primary could otherwise
+    /// outbid its successor when the stream has lost the successor's epoch, and that would take itself for the old one.
     async fn begin(&mut self) -> Result<Turn, RelayError> {
+        let may_begin_epoch = self.session.is_just_opened();
         let (stream, tail) = stream::learn(&self.context).await?;
         let (t, h) = outbox::moment(&mut self.session.connection).await?;
         let (epoch, pending) = self.pending().await?;
@@ -112,6 +118,7 @@ impl Leader {
         };
         match decide(&epoch, end, unix_ms(t)) {
             Verdict::Deposed => Err(RelayError::Deposed { stream: tail.epoch, ours: epoch.number }),
+            Verdict::Begin(_) if !may_begin_epoch => Err(RelayError::StaleSession),
             Verdict::Begin(number) => {
                 let connection = &mut self.session.connection;
                 if !outbox::begin_epoch(connection, &epoch, number, tail.sequence, tail.id).await? {
@@ -125,8 +132,14 @@ impl Leader {
             Verdict::Continue => {
                 let announced = stream::last_announced(&stream, epoch.number).await?;
                 let tail = Tail { epoch: epoch.number, announced, ..tail };
+                if tail.sequence == epoch.mark_sequence {
+                    return self.publish(tail, t, h, pending).await;
+                }
+                // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
-                self.publish(tail, t, h, pending, &held).await
+                let rows = outbox::rows_of(&mut self.session.connection, &held).await?;
+                self.settle(tail, &rows).await?;
+                Ok(Turn { published: 0, has_more: true })
             }
         }
     }
@@ -141,7 +154,7 @@ impl Leader {
         if !is_ours {
             return Err(RelayError::Overtaken);
         }
-        self.publish(tail, t, h, pending, &HashSet::new()).await
+        self.publish(tail, t, h, pending).await
     }
 
     async fn pending(&mut self) -> Result<(Epoch, Vec<Pending>), RelayError> {
@@ -155,14 +168,13 @@ impl Leader {
         t: OffsetDateTime,
         h: Position,
         mut pending: Vec<Pending>,
-        held: &HashSet<Uuid>,
     ) -> Result<Turn, RelayError> {
         let has_more = pending.len() > ROWS_MAX;
         pending.truncate(ROWS_MAX);
         let position =
             if pending.is_empty() { h } else { outbox::insert_position(&mut self.session.connection).await? };
         let mut batch = Batch::new(tail, position);
-        for row in pending.iter().filter(|row| !held.contains(&row.event_id)) {
+        for row in &pending {
             batch.push_event(row)?;
         }
         let published = batch.messages.len();
@@ -173,15 +185,20 @@ impl Leader {
         let (messages, after) = (batch.messages, batch.tail);
         let sequence = stream::publish(&self.context, &tail, messages).await?;
         let sent: Vec<i64> = pending.iter().map(|row| row.id).collect();
-        let connection = &mut self.session.connection;
-        if !outbox::settle(connection, after.epoch, &sent, sequence, after.id).await? {
-            return Err(RelayError::Overtaken);
-        }
+        self.settle(Tail { sequence, ..after }, &sent).await?;
         metrics::counter!("freshet_relay_events_total").increment(published as u64);
         #[expect(clippy::cast_precision_loss, reason = "an epoch in milliseconds stays below 2^53")]
         metrics::gauge!("freshet_epoch").set(after.epoch as f64);
-        self.tail = Some(Tail { sequence, ..after });
         Ok(Turn { published, has_more })
+    }
+
+    /// Deletes the rows that the stream now holds, and stores how it ends as the mark.
+    async fn settle(&mut self, tail: Tail, rows: &[i64]) -> Result<(), RelayError> {
+        if !outbox::settle(&mut self.session.connection, tail.epoch, rows, tail.sequence, tail.id).await? {
+            return Err(RelayError::Overtaken);
+        }
+        self.tail = Some(tail);
+        Ok(())
     }
 }
 
@@ -198,8 +215,10 @@ impl Batch {
     }
 
     fn stamp(&mut self, id: Uuid) -> Stamp {
-        let previous = self.tail.id.replace(id);
-        Stamp { epoch: events::Epoch(self.tail.epoch), position: self.position, previous }
+        let epoch = events::Epoch(self.tail.epoch);
+        let stamp = Stamp { epoch, position: self.position, previous: self.tail.link };
+        (self.tail.id, self.tail.link) = (Some(id), Some(stamp.link(id)));
+        stamp
     }
 
     fn push_event(&mut self, row: &Pending) -> Result<(), RelayError> {

@@ -64,6 +64,29 @@ async fn a_killed_stream_server_delays_events_and_loses_none(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
+async fn a_relay_that_has_led_for_long_opens_a_session_anew_when_its_stream_is_lost(db: PgPool) {
+    let shop = Shop::open(db).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(shop.relay().run(stop.clone()));
+    // Longer than a session counts as just opened.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(11) {
+        shop.commit(1, 1).await;
+        holds(async || shop.outbox_rows().await == 0).await;
+    }
+    let before = shop.epoch().await;
+
+    shop.context().delete_stream(events::STREAM).await.unwrap();
+
+    let pending = shop.commit(1, 2).await;
+    holds(async || shop.outbox_rows().await == 0).await;
+    assert!(shop.epoch().await > before);
+    assert_eq!(shop.events().await, [pending]);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[sqlx::test(migrations = "../../migrations")]
 async fn many_wake_ups_are_answered_by_few_turns(db: PgPool) {
     const HEARTBEATS: u32 = 100;
     let shop = Shop::open(db).await;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use events::{Epoch, Message};
-use freshet_write::relay::RelayError;
+use freshet_write::relay::{Leader, RelayError, Session};
 use sqlx::PgPool;
+use testkit::eventually;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ async fn every_message_names_the_one_before_it_and_positions_never_fall(db: PgPo
     let messages = shop.messages().await;
     assert_eq!(messages[0].stamp().previous, None);
     for pair in messages.windows(2) {
-        assert_eq!(pair[1].stamp().previous, Some(pair[0].id()));
+        assert_eq!(pair[1].stamp().previous, Some(pair[0].link()));
         assert!(pair[1].stamp().position >= pair[0].stamp().position);
         assert_eq!(pair[1].stamp().epoch, Epoch(shop.epoch().await));
     }
@@ -103,8 +104,12 @@ async fn a_row_that_the_stream_already_holds_is_deleted_and_not_sent_again(db: P
         .await
         .unwrap();
     let later = shop.commit(1, 2).await;
+    let mut next = shop.leader().await;
 
-    settle(&mut shop.leader().await).await;
+    let first = next.turn().await.unwrap();
+    assert_eq!((first.published, first.has_more), (0, true), "what is there is settled before anything follows it");
+    assert_eq!(shop.outbox_rows().await, 1);
+    settle(&mut next).await;
 
     assert_eq!(shop.events().await, [event, later]);
     assert_eq!(shop.outbox_rows().await, 0);
@@ -121,11 +126,33 @@ async fn a_lost_stream_begins_a_new_epoch_that_sends_every_pending_row(db: PgPoo
     let pending = shop.commit(1, 2).await;
 
     assert!(leader.turn().await.is_err());
-    leader.forget_stream();
-    settle(&mut leader).await;
+    drop(leader);
+    settle(&mut shop.leader().await).await;
 
     assert!(shop.epoch().await > before);
     assert_eq!(shop.events().await, [pending]);
+}
+
+/// It may lead to an old primary: the stream has then lost the epoch of the new one, which would be outbid.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_session_that_was_not_just_opened_begins_no_epoch(db: PgPool) {
+    let shop = Shop::open(db).await;
+    settle(&mut shop.leader().await).await;
+    let before = shop.epoch().await;
+    let mut session = eventually(async || Session::claim(&shop.db.connect_options()).await.unwrap()).await;
+    session.opened_at -= Duration::from_mins(1);
+    let mut old = Leader::new(session, shop.context());
+    settle(&mut old).await;
+    shop.context().delete_stream(events::STREAM).await.unwrap();
+
+    assert!(old.turn().await.is_err());
+    old.forget_stream();
+    assert!(matches!(old.turn().await, Err(RelayError::StaleSession)));
+    assert_eq!(shop.epoch().await, before);
+
+    drop(old);
+    settle(&mut shop.leader().await).await;
+    assert!(shop.epoch().await > before);
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -5,9 +5,9 @@ use crate::limits::{Limited, Limits};
 use crate::model::Model;
 use crate::mutation::Mutation;
 use crate::properties::{
-    AS_OF, AS_OF_RISES, MONOTONIC, NEVER_OLDER_THAN_FLOOR, NO_LOST_WRITE, R_COVERS, READ_YOUR_WRITES,
+    AS_OF, AS_OF_RISES, CONVERGES, HONEST, MONOTONIC, NEVER_OLDER_THAN_FLOOR, NO_LOST_WRITE, R_COVERS, READ_YOUR_WRITES,
 };
-use crate::search::{walk, walk_until_broken};
+use crate::search::{visit_all, walk, walk_until_broken};
 use crate::world::{Source, Stage};
 
 /// One relay, no failover: nodes, fills and tokens.
@@ -96,7 +96,7 @@ breaks! {
     whoever_joins_any_flight_may_miss_his_own_write: JoinAny, calm, READ_YOUR_WRITES;
     a_heartbeat_heard_again_takes_as_of_back: AsOfBack, stormy, AS_OF_RISES;
     an_entry_refreshed_before_its_floor_is_raised_is_stale: EntryFirst, calm, AS_OF;
-    a_turn_unsettled_for_longer_than_the_horizon_lets_events_come_again: SlowSettle, stormy, NEVER_OLDER_THAN_FLOOR;
+    a_primary_without_an_epoch_of_its_own_calls_honest_tokens_forged: JudgeAnyEpoch, promoted, HONEST;
     a_near_cache_that_outlives_a_gap_is_stale: NoGap, stormy, AS_OF;
     a_caller_answered_before_the_entry_is_near_lets_the_next_go_back: AnswerFirst, calm, MONOTONIC;
 }
@@ -127,20 +127,80 @@ fn an_r_of_another_server_overstates() {
     breaks_after(prelude, Mutation::ROtherConn, limits, AS_OF);
 }
 
-/// A turn that has published two changes of one product and a heartbeat, and is not settled when the leader changes.
-#[test]
-fn rows_sent_twice_overstate() {
-    use Limited::*;
+/// The stream and Redis know a product; a turn has published a change of another, two of this one and a heartbeat, and
+/// is not settled when the leader changes.
+fn unsettled() -> Vec<Action> {
     let mut prelude = turn(0, 1);
     prelude.push(Action::Follow { node: 0 });
-    prelude.push(Action::BeginFlight { node: 0, key: 0, source: Source::Primary });
+    prelude.push(Action::BeginFlight { node: 0, key: 1, source: Source::Primary });
     prelude.extend((0..3).map(|step| Action::StepFlight { node: 0, step }));
-    prelude.extend([write(0), write(0)].concat());
-    prelude.extend(turn(0, 3));
+    prelude.extend([write(0), write(1), write(1)].concat());
+    prelude.extend(turn(0, 4));
     prelude.pop();
     prelude.push(Action::Elect);
-    let limits = Limits::of(&[(Writes, 3), (Turns, 4), (Elections, 1), (Horizons, 1), (Flights, 1)]);
-    breaks_after(prelude, Mutation::NoSkip, limits, AS_OF);
+    // Another write, whose record moves the position on.
+    prelude.push(Action::Insert { writer: 0, key: 0 });
+    prelude
+}
+
+/// The other node has heard all of that, and the stream loses what is not settled.
+fn unsettled_and_lost() -> Vec<Action> {
+    let heard = [Action::Follow { node: 1 }; 5];
+    [unsettled(), heard.to_vec(), vec![Action::Truncate { length: 1 }]].concat()
+}
+
+fn losing() -> Limits {
+    use Limited::*;
+    Limits::of(&[(Writes, 4), (Turns, 5), (Elections, 2), (Truncations, 1), (Horizons, 1), (Flights, 1)])
+}
+
+#[test]
+fn rows_sent_twice_overstate() {
+    breaks_after(unsettled(), Mutation::NoSkip, losing(), AS_OF);
+}
+
+#[test]
+fn a_turn_published_behind_one_that_is_not_settled_lets_events_come_again() {
+    let prelude = [unsettled(), turn(1, 1).into_iter().take(4).collect(), vec![Action::Elect]].concat();
+    breaks_after(prelude, Mutation::SlowSettle, losing(), NEVER_OLDER_THAN_FLOOR);
+}
+
+#[test]
+fn a_forgotten_turn_that_is_not_settled_lets_events_come_again() {
+    breaks_after(unsettled_and_lost(), Mutation::ForgetFurthest, losing(), NEVER_OLDER_THAN_FLOOR);
+}
+
+#[test]
+fn a_turn_forgotten_after_a_gap_lets_events_come_again() {
+    breaks_after(unsettled_and_lost(), Mutation::ForgetDoubted, losing(), NEVER_OLDER_THAN_FLOOR);
+}
+
+#[test]
+fn a_link_without_the_position_takes_events_that_come_again_for_those_known() {
+    breaks_after(unsettled(), Mutation::LinkById, losing(), NEVER_OLDER_THAN_FLOOR);
+}
+
+#[test]
+fn with_every_rule_nothing_breaks_where_turns_come_again() {
+    for prelude in [unsettled(), unsettled_and_lost()] {
+        walk(&Model { limits: losing(), prelude, ..Model::default() }, 500_000, 3);
+    }
+}
+
+/// A replica is promoted and has made its epoch; the stream loses all that it held, and the relay of the old primary
+/// sees that its mark is gone.
+#[test]
+fn an_old_primary_that_begins_an_epoch_when_the_stream_is_lost_deposes_the_new_one() {
+    use Limited::*;
+    let mut prelude = turn(0, 1);
+    prelude.push(Action::Failover);
+    prelude.extend([Stage::Idle, Stage::Learnt].map(|stage| Action::Relay { number: 1, stage }));
+    prelude.push(Action::Truncate { length: 0 });
+    let limits = Limits::of(&[(Turns, 6), (Failovers, 1), (Truncations, 1)]);
+    let model = Model { limits, prelude, has_old_primary: true, drains: true, ..Model::default() };
+    let stale = Model { mutation: Some(Mutation::StaleSession), ..model.clone() };
+    visit_all(&model);
+    assert!(walk_until_broken(&stale, CONVERGES, 1).is_some());
 }
 
 /// The first change of a product is in the stream and lost with the primary; the new one has made its epoch.

@@ -69,8 +69,18 @@ pub(crate) enum Mutation {
     EntryFirst,
     /// A caller is answered before the entry is near.
     AnswerFirst,
-    /// The horizon passes over events that the relay has published and not settled, and the stream loses them.
+    /// The relay publishes behind a turn that it finds in the stream before it settles that.
     SlowSettle,
+    /// What came with the furthest turn is forgotten like everything else.
+    ForgetFurthest,
+    /// After a gap, what came with the furthest turn is forgotten like everything else.
+    ForgetDoubted,
+    /// Messages name their predecessor by its id alone.
+    LinkById,
+    /// A leader begins an epoch on the server that its session leads to, however long ago it was opened.
+    StaleSession,
+    /// The primary calls a token forged by the number of its epoch, also before it has made one.
+    JudgeAnyEpoch,
     /// A gap in the stream leaves the near cache as it is.
     NoGap,
 }

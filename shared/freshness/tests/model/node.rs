@@ -9,7 +9,12 @@ use freshness::{Applied, Kept, Log, Provenance};
 use crate::limits::Limited;
 use crate::model::{HORIZON, Model};
 use crate::mutation::Mutation;
-use crate::world::{Entry, Flight, Ghost, Landed, Near, Node, Says, Source, World, entry, product, tick, version};
+use crate::world::{
+    Entry, Flight, Ghost, Landed, Link, Near, Node, Says, Source, Stored, World, entry, product, tick, version,
+};
+
+/// The id of a message that only a mutation shows to the log.
+const PRETENDED: u8 = u8::MAX;
 
 impl Model {
     /// The entry as the rule gets to see it: a mutation shows the real rule something better than the truth.
@@ -58,7 +63,7 @@ impl Model {
         if let Some((key, event)) = node.unrefreshed.take() {
             match self.mutation {
                 Some(Mutation::EntryFirst) => {
-                    Self::take(node, &stream[usize::from(node.taken) - 1].message());
+                    self.take(node, stream[usize::from(node.taken) - 1]);
                 }
                 _ => refresh(node, key, event),
             }
@@ -70,16 +75,13 @@ impl Model {
             return;
         };
         node.taken += 1;
-        let mut stored = *stored;
-        if self.mutation == Some(Mutation::NoChain) {
-            stored.previous = std::mem::replace(&mut node.ghost.last_id, stored.id);
-        }
+        let stored = *stored;
         if let (Some(Mutation::EntryFirst), Some((key, event))) = (self.mutation, stored.entry()) {
             refresh(node, key, event);
             node.unrefreshed = Some((key, event));
             return;
         }
-        let applied = Self::take(node, &stored.message());
+        let applied = self.take(node, stored);
         if applied == Applied::Ignored {
             return;
         }
@@ -97,10 +99,35 @@ impl Model {
         }
     }
 
-    fn take(node: &mut Node, message: &events::Message) -> Applied {
-        let applied = node.log.apply(message, Duration::from_secs(node.now.into()));
+    fn take(&self, node: &mut Node, stored: Stored) -> Applied {
+        let now = Duration::from_secs(node.now.into());
+        let shown = self.shown_message(node, stored, now);
+        let applied = node.log.apply(&shown.message(), now);
+        if self.mutation == Some(Mutation::ForgetFurthest) {
+            pretend(node, stored.link(), (stored.position + 1, PRETENDED), now);
+        }
         renew_ghost(node);
         applied
+    }
+
+    /// The message as the rule gets to see it: a mutation hides from the real rule what that would act upon.
+    fn shown_message(&self, node: &mut Node, stored: Stored, now: Duration) -> Stored {
+        use Mutation::{ForgetDoubted, ForgetFurthest, LinkById, NoChain};
+        if !matches!(self.mutation, Some(NoChain | LinkById | ForgetDoubted | ForgetFurthest)) {
+            return stored;
+        }
+        let last = std::mem::replace(&mut node.ghost.last, stored.link());
+        let follows = stored.previous == last;
+        match self.mutation {
+            Some(NoChain) => Stored { previous: last, ..stored },
+            Some(LinkById) if stored.previous.1 == last.1 => Stored { previous: last, ..stored },
+            Some(ForgetFurthest) if follows => Stored { previous: (last.0 + 1, PRETENDED), ..stored },
+            Some(ForgetDoubted) if !follows => {
+                pretend(node, last, (last.0 + 1, PRETENDED), now);
+                stored
+            }
+            _ => stored,
+        }
     }
 
     /// The horizon passes over everything remembered so far.
@@ -240,6 +267,13 @@ impl Model {
     }
 }
 
+/// Lets the log hear a heartbeat that says nothing new, as if it stood in the stream at this position under this id.
+fn pretend(node: &mut Node, previous: Link, (position, id): Link, now: Duration) {
+    let epoch = u8::try_from(node.log.epoch().0).expect("the model makes few epochs");
+    let heartbeat = Stored { id, previous, epoch, position, says: Says::Beat { t: 0, h: 0 } };
+    node.log.apply(&heartbeat.message(), now);
+}
+
 /// An event's second half: the near entry that it finds is brought up to it.
 fn refresh(node: &mut Node, key: usize, event: Entry) {
     let generation = node.log.generation();
@@ -254,6 +288,6 @@ fn refresh(node: &mut Node, key: usize, event: Entry) {
 pub(crate) fn renew_ghost(node: &mut Node) {
     let epoch = node.log.epoch().0;
     if node.ghost.epoch != epoch {
-        node.ghost = Ghost { epoch, last_id: node.ghost.last_id, ..Ghost::default() };
+        node.ghost = Ghost { epoch, last: node.ghost.last, ..Ghost::default() };
     }
 }

@@ -1,10 +1,9 @@
 //! Which steps a state offers. Only those that change something: the rest would merely make the search longer.
 
 use crate::action::Action;
-use crate::limits::{Limited, Spent};
+use crate::limits::Limited;
 use crate::model::Model;
-use crate::mutation::Mutation;
-use crate::world::{KEYS, Landed, Node, RELAYS, Source, WRITERS, World};
+use crate::world::{KEYS, Landed, RELAYS, Source, WRITERS, World};
 
 impl Model {
     pub(crate) fn write_actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -69,7 +68,7 @@ impl Model {
         if Self::can_follow(world, state) {
             actions.push(Action::Follow { node });
         }
-        if allows(Limited::Horizons) && state.log.remembered() > 0 && self.is_settled(world, state) {
+        if allows(Limited::Horizons) && state.log.remembered() > 0 {
             actions.push(Action::PassHorizon { node });
         }
         if allows(Limited::Restarts) {
@@ -112,16 +111,5 @@ impl Model {
                 actions.push(Action::Hold { node, key });
             }
         }
-    }
-
-    /// Whether the relay has stored the mark behind what a node has seen, as far as it matters.
-    ///
-    /// An assumption: a turn is settled within the horizon, or the stream loses nothing. Otherwise a stream that loses
-    /// just what is not settled goes on in the same epoch, and events that nodes have seen and forgotten come again.
-    fn is_settled(&self, world: &World, node: &Node) -> bool {
-        let pending = world.primary.pending();
-        self.mutation == Some(Mutation::SlowSettle)
-            || !self.limits.allows(Limited::Truncations, &Spent::default())
-            || node.ghost.seen.iter().all(|seen| !pending.contains(seen.write))
     }
 }

@@ -3,9 +3,11 @@
 //! A read is not a step: every answer that a node could give now is judged in every state. Only what an answer changes
 //! is a step.
 
-use freshness::ReadFrom;
+use events::{Epoch, Position};
+use freshness::{Judgement, ReadFrom, Requirement};
 use stateright::Property;
 
+use crate::database::Database;
 use crate::drain;
 use crate::model::Model;
 use crate::mutation::Mutation;
@@ -18,10 +20,20 @@ pub(crate) const AS_OF: &str = "as_of_never_overstates";
 pub(crate) const AS_OF_RISES: &str = "as_of_never_goes_back";
 pub(crate) const NO_LOST_WRITE: &str = "no_lost_write_is_served";
 pub(crate) const R_COVERS: &str = "an_entry_includes_what_its_r_covers";
+pub(crate) const HONEST: &str = "no_honest_token_is_called_forged";
 pub(crate) const CONVERGES: &str = "everything_converges";
 
-const NAMES: [&str; 8] =
-    [NEVER_OLDER_THAN_FLOOR, READ_YOUR_WRITES, MONOTONIC, AS_OF, AS_OF_RISES, NO_LOST_WRITE, R_COVERS, CONVERGES];
+const NAMES: [&str; 9] = [
+    NEVER_OLDER_THAN_FLOOR,
+    READ_YOUR_WRITES,
+    MONOTONIC,
+    AS_OF,
+    AS_OF_RISES,
+    NO_LOST_WRITE,
+    R_COVERS,
+    CONVERGES,
+    HONEST,
+];
 
 /// The properties in the order of [`NAMES`]; each looks at its bit of what was judged when the state was made.
 pub(crate) fn all() -> Vec<Property<Model>> {
@@ -34,6 +46,7 @@ pub(crate) fn all() -> Vec<Property<Model>> {
         Property::always(NAMES[5], |_: &Model, world: &World| world.broken & 1 << 5 == 0),
         Property::always(NAMES[6], |_: &Model, world: &World| world.broken & 1 << 6 == 0),
         Property::always(NAMES[7], |_: &Model, world: &World| world.broken & 1 << 7 == 0),
+        Property::always(NAMES[8], |_: &Model, world: &World| world.broken & 1 << 8 == 0),
     ]
 }
 
@@ -46,6 +59,9 @@ pub(crate) fn broken(model: &Model, world: &mut World) -> u16 {
         for key in 0..KEYS {
             judge.judge_answers(node, key);
         }
+    }
+    for primary in world.old_primary.iter().chain([&world.primary]) {
+        judge.judge_honesty(primary);
     }
     if model.drains && !drain::converges(model, world) {
         judge.fail(CONVERGES);
@@ -159,9 +175,19 @@ impl Judge<'_> {
             let Says::Changed { key: changed, .. } = stored.says else { continue };
             let is_covered = changed == key
                 && provenance.epoch.0 == u64::from(stored.epoch)
-                && provenance.covers(events::Position(stored.position.into()))
+                && provenance.covers(Position(stored.position.into()))
                 && self.survives(stored.id);
             self.require(R_COVERS, !is_covered || self.includes(entry, stored.id));
+        }
+    }
+
+    /// A write's own token is never refused for good, whichever primary is asked and whatever became of the write.
+    fn judge_honesty(&mut self, primary: &Database) {
+        let vouches = primary.vouches() || self.model.mutation == Some(Mutation::JudgeAnyEpoch);
+        let (epoch, position) = (Epoch(primary.epoch().number.into()), Position(primary.position().into()));
+        for (_, token) in self.world.writes.iter().filter_map(|write| write.acknowledged) {
+            let judgement = Requirement::from(token).judge_by_primary(epoch, vouches, position);
+            self.require(HONEST, judgement != Judgement::Forged);
         }
     }
 

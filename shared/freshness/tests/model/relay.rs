@@ -43,10 +43,10 @@ impl Model {
     /// The stream's end, then *t* and *h*. Nothing is lost by doing both at once: an end learnt earlier only fails more.
     fn learn(&self, world: &mut World, number: usize) {
         let (t, h) = (world.clock, database(world, number).position());
-        let end = world.stream.last().map(|last| last.id);
+        let end = world.stream.last().map(Stored::link);
         let expected = length(world);
         let relay = &mut world.relays[number];
-        *relay = Relay { stage: Stage::Learnt, t, h, expected, last: end.unwrap_or(0), ..*relay };
+        *relay = Relay { stage: Stage::Learnt, t, h, expected, last: end.unwrap_or_default(), ..*relay };
         if matches!(self.mutation, Some(Mutation::TAfter | Mutation::HAfter)) {
             // The rows are then read here.
             relay.rows = Rows::default();
@@ -62,8 +62,12 @@ impl Model {
         let relay = world.relays[number];
         match self.decide(world, &database, &relay) {
             Verdict::Deposed => world.relays[number] = idle(relay),
+            // A session that is opened anew leads to the present primary, where another one leads.
+            Verdict::Begin(_) if relay.is_old && self.mutation != Some(Mutation::StaleSession) => {
+                world.relays[number] = Relay::default();
+            }
             Verdict::Begin(epoch) => {
-                let mark = Mark { sequence: relay.expected, id: relay.last };
+                let mark = Mark { sequence: relay.expected, id: relay.last.1 };
                 let begun = EpochRow { number: epoch, boot: database.boot, mark };
                 database_mut(world, number).wal.push(Record::Epoch(begun));
                 world.mints += 1;
@@ -74,8 +78,13 @@ impl Model {
                     Some(Mutation::TAfter | Mutation::HAfter) => relay.rows,
                     _ => database.pending(),
                 };
-                let unsent = rows.without(self.held(world, row, relay.expected, rows));
-                let mut next = Relay { stage: Stage::Selected, epoch: row.number, rows, unsent, ..relay };
+                let held = self.held(world, row, relay.expected, rows);
+                let mut next =
+                    Relay { stage: Stage::Selected, epoch: row.number, rows, unsent: rows.without(held), ..relay };
+                if relay.expected > row.mark.sequence && !self.publishes_before_it_settles() {
+                    // What the stream holds after the mark is settled before anything follows it.
+                    next = Relay { stage: Stage::Published, rows: held, unsent: Rows::default(), ..next };
+                }
                 match self.mutation {
                     Some(Mutation::TAfter) => (next.t, next.h) = (world.clock, database.position()),
                     Some(Mutation::HAfter) => next.h = database.position(),
@@ -84,6 +93,10 @@ impl Model {
                 world.relays[number] = next;
             }
         }
+    }
+
+    fn publishes_before_it_settles(&self) -> bool {
+        matches!(self.mutation, Some(Mutation::SlowSettle | Mutation::NoSkip | Mutation::MsgId))
     }
 
     fn decide(&self, world: &World, database: &Database, relay: &Relay) -> Verdict {
@@ -150,7 +163,7 @@ impl Model {
         let is_first = relay.unsent == relay.rows;
         if self.mutation == Some(Mutation::ExpLate) && is_first {
             relay.expected = length(world);
-            relay.last = world.stream.last().map_or(0, |last| last.id);
+            relay.last = world.stream.last().map(Stored::link).unwrap_or_default();
         }
         let event = relay.unsent.take_first();
         let says = event.map_or(Says::Beat { t: relay.t, h: relay.h }, |write| {
@@ -166,13 +179,15 @@ impl Model {
         let id = event.unwrap_or_else(|| Stored::beat_id(world.beats));
         if !is_fenced_off {
             let previous = match self.mutation {
-                Some(Mutation::NoFence | Mutation::NoLinkNoChain) => world.stream.last().map_or(0, |last| last.id),
+                Some(Mutation::NoFence | Mutation::NoLinkNoChain) => {
+                    world.stream.last().map(Stored::link).unwrap_or_default()
+                }
                 _ => relay.last,
             };
             let stored = Stored { id, previous, epoch: relay.epoch, position: relay.position, says };
             Arc::make_mut(&mut world.stream).push(stored);
         }
-        relay.last = id;
+        relay.last = (relay.position, id);
         relay.expected += 1;
         if event.is_none() {
             world.beats += 1;
@@ -187,7 +202,7 @@ fn settle(world: &mut World, number: usize) {
     let relay = world.relays[number];
     let database = database_mut(world, number);
     if database.epoch().number == relay.epoch {
-        let mark = Mark { sequence: relay.expected, id: relay.last };
+        let mark = Mark { sequence: relay.expected, id: relay.last.1 };
         database.wal.push(Record::Settled(relay.rows, mark));
     }
     world.relays[number] = idle(relay);

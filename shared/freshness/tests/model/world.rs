@@ -59,11 +59,14 @@ pub(crate) struct Write {
     pub(crate) acknowledged: Option<(u8, Token)>,
 }
 
+/// Position and id of a message; 0 of both for none.
+pub(crate) type Link = (u8, u8);
+
 /// A message as the stream holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stored {
     pub(crate) id: u8,
-    pub(crate) previous: u8,
+    pub(crate) previous: Link,
     pub(crate) epoch: u8,
     pub(crate) position: u8,
     pub(crate) says: Says,
@@ -107,7 +110,7 @@ pub(crate) struct Relay {
     pub(crate) t: u8,
     pub(crate) h: u8,
     pub(crate) expected: u8,
-    pub(crate) last: u8,
+    pub(crate) last: Link,
     pub(crate) epoch: u8,
     pub(crate) rows: Rows,
     pub(crate) unsent: Rows,
@@ -156,8 +159,8 @@ pub(crate) struct Ghost {
     pub(crate) as_of: Option<u8>,
     /// The `as_of` of the last heartbeat taken, whatever came before.
     pub(crate) last_beat: Option<u8>,
-    /// The id of the last message taken.
-    pub(crate) last_id: u8,
+    /// The last message taken.
+    pub(crate) last: Link,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,11 +217,21 @@ impl Stored {
         FIRST_BEAT + beats
     }
 
+    pub(crate) const fn link(&self) -> Link {
+        (self.position, self.id)
+    }
+
     /// The message as nodes decode it.
     pub(crate) fn message(&self) -> Message {
-        let id = Uuid::from_u128(self.id.into());
-        let previous = (self.previous > 0).then(|| Uuid::from_u128(self.previous.into()));
-        let stamp = Stamp { epoch: Epoch(self.epoch.into()), position: Position(self.position.into()), previous };
+        let id = uuid(self.id);
+        let stamp = |(position, _): Link, previous| Stamp {
+            epoch: Epoch(self.epoch.into()),
+            position: Position(position.into()),
+            previous,
+        };
+        let (_, before) = self.previous;
+        let previous = (before > 0).then(|| stamp(self.previous, None).link(uuid(before)));
+        let stamp = stamp(self.link(), previous);
         match self.says {
             Says::Changed { key, version: at } => {
                 let change = Change { id: product(key), version: version(at), before: None, after: None };
@@ -246,6 +259,11 @@ impl Entry {
     pub(crate) fn version(&self) -> u8 {
         u8::try_from(self.provenance.version.get()).expect("the model writes little")
     }
+}
+
+/// Beside the bits that a link changes: numbers as small as positions would collide, as random ids do not.
+fn uuid(id: u8) -> Uuid {
+    Uuid::from_u64_pair(id.into(), 0)
 }
 
 pub(crate) fn product(key: usize) -> ProductId {
