@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+
+/// No server here takes longer for one answer; one that hangs must not hold up the end.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// An answer of 200, whole.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ impl Answer {
 /// Asks once, on a connection of its own; any other status is an error.
 pub(super) fn get(port: u16, path: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
     // 1.0, whose answers are never chunked.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
     let mut text = String::new();

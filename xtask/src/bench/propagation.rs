@@ -26,7 +26,7 @@ const WATCHED_PER_SECOND: u32 = 50;
 pub(super) const PROPAGATION: Row = Row {
     name: "propagation",
     title: "from a commit to its being visible on every read node, against bare NATS and Redis",
-    meaning: "Patches of 10,000 products, chosen evenly, are sent to the write service over 64 kept connections at a \
+    meaning: "Patches of 10,000 products, chosen evenly, every second one a price and the others a stock, are sent to the write service over 64 kept connections at a \
               fixed schedule (open loop: a late answer delays no other patch while a connection is free). Of some 50 a \
               second, chosen at random, every read node is asked over a connection of its own, again and again, until \
               it answers that version or a later one; the slowest node counts. The time includes the polling itself. \

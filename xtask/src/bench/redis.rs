@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::http::ANSWER_MAX;
+
 /// Runs one command and returns its answer as text.
 pub(super) fn ask(port: u16, command: &[&str]) -> Result<String> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let stream = connect(port)?;
     send(&mut &stream, command)?;
     receive(&mut BufReader::new(&stream))
 }
@@ -16,7 +18,7 @@ pub(super) fn ask(port: u16, command: &[&str]) -> Result<String> {
 pub(super) fn set_all(port: u16, entries: &[(String, String)], ttl_seconds: u32) -> Result<()> {
     /// Answers of so many are small beside the buffers of a connection, so that neither side waits for the other.
     const AT_ONCE: usize = 100;
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let stream = connect(port)?;
     let (mut writer, mut reader) = (BufWriter::new(&stream), BufReader::new(&stream));
     let ttl = ttl_seconds.to_string();
     for entries in entries.chunks(AT_ONCE) {
@@ -36,6 +38,12 @@ pub(super) fn used_bytes(port: u16) -> Result<f64> {
     let info = ask(port, &["INFO", "memory"])?;
     let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).context("Redis tells no memory")?;
     Ok(used.trim().parse()?)
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    Ok(stream)
 }
 
 fn send(to: &mut impl Write, command: &[&str]) -> Result<()> {

@@ -149,8 +149,12 @@ impl Sending {
         // Another run must not send the same patches: they would change nothing.
         let seed = dice(number ^ u64::from(std::process::id()) << 32);
         let id = seed % self.products + 1;
-        let (units, cents) = ((seed >> 32) % 10_000 + 1, (seed >> 48) % 100);
-        let body = format!(r#"{{"price":"{units}.{cents:02}"}}"#);
+        // By turns what is in an index and what is in none, as prices and stock change in a shop.
+        let body = if number.is_multiple_of(2) {
+            format!(r#"{{"price":"{}.{:02}"}}"#, (seed >> 32) % 10_000 + 1, (seed >> 48) % 100)
+        } else {
+            format!(r#"{{"stock":{}}}"#, seed >> 44)
+        };
         let headers = "Content-Type: application/merge-patch+json\r\n";
         self.connection.ask("PATCH", &format!("/products/{id}"), headers, &body)
     }
