@@ -19,8 +19,17 @@ pub(super) enum Profile {
 
 /// Builds the programs of a stack and returns the folder they are in.
 pub(super) fn build(profile: Profile) -> Result<PathBuf> {
+    build_with(profile, &[])
+}
+
+/// Builds an optimised example and, with the same features, so that nothing is built twice, the programs of a stack.
+pub(super) fn build_example(example: &str) -> Result<PathBuf> {
+    Ok(build_with(Profile::Release, &["--example", example])?.join("examples").join(example))
+}
+
+fn build_with(profile: Profile, more: &[&str]) -> Result<PathBuf> {
     let mut build = cargo(&["build"]);
-    build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+    build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program])).args(more);
     let folder = match profile {
         Profile::Release => {
             build.arg("--release");

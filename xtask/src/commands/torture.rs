@@ -1,10 +1,12 @@
 //! `torture`: a whole stack under load while its parts are killed, stopped and cut short; fails if a promise is broken.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Args;
-use xtask::interrupt;
+use xtask::{interrupt, repository};
 
-use super::cargo::{self, Profile, cargo, run};
+use super::cargo;
 use super::packages;
 use super::progress::Progress;
 
@@ -25,12 +27,11 @@ impl Torture {
         let progress = Progress::start();
         packages::install_missing(&progress)?;
         progress.say("building");
-        cargo::build(Profile::Release)?;
-        let mut torture = cargo(&["run", "--release", "--quiet", "--package", "testkit", "--example", "torture", "--"]);
-        torture.args(["--minutes", &self.minutes.to_string()]);
+        let mut torture = Command::new(cargo::build_example("torture")?);
+        torture.current_dir(repository::root()).args(["--minutes", &self.minutes.to_string()]);
         if let Some(seed) = self.seed {
             torture.args(["--seed", &seed.to_string()]);
         }
-        run(&mut torture)
+        cargo::run(&mut torture)
     }
 }
