@@ -8,6 +8,7 @@ use bootstrap::{Background, Health};
 use catalog::Currency;
 
 use crate::config::ReadSettings;
+use crate::http::HotAnswers;
 use crate::log::{Follower, SharedLog};
 use crate::near::Near;
 use crate::products::Products;
@@ -20,6 +21,7 @@ pub struct App {
     pub(crate) log: Arc<SharedLog>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) products: Products,
+    pub(crate) hot: HotAnswers,
     pub(crate) default_currency: Currency,
     pub(crate) cache_control: HeaderValue,
 }
@@ -60,6 +62,7 @@ impl Node {
         background.spawn("sample the log", log::sample(Arc::clone(&log), background.stop()));
 
         let app = App {
+            hot: HotAnswers::new(Arc::clone(&log), &settings.cache_control),
             products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
             log,
             sources,

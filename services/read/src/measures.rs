@@ -1,9 +1,10 @@
 //! The read service's metrics: names, meanings and where they are recorded.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use freshness::Rejection;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::demand::Demand;
 use crate::error::ReadError;
@@ -35,6 +36,9 @@ const REJECTIONS: [Rejection; 3] = [Rejection::OtherEpoch, Rejection::BelowFloor
 const SOURCES: [Source; 2] = [Source::Replica, Source::Primary];
 /// How a read with a demand may end: answered by a tier, 503 or 504, or 400.
 const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "refused"];
+
+/// Looked up once: it is counted in every hot read.
+static NEAR_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(CACHE_REQUESTS, "tier" => "near", "result" => "hit"));
 
 /// What every second shows of a node, also while nothing happens.
 pub(crate) struct Sample {
@@ -105,6 +109,11 @@ pub(crate) fn cache_requests(tier: &'static str, result: &'static str, products:
     if products > 0 {
         counter!(CACHE_REQUESTS, "tier" => tier, "result" => result).increment(products as u64);
     }
+}
+
+/// One product was answered from near.
+pub(crate) fn near_hit() {
+    NEAR_HITS.increment(1);
 }
 
 /// What was found in `tier` may not be served.

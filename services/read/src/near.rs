@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use cache::{Content, Entry};
 use catalog::{ProductId, Version};
@@ -13,8 +14,10 @@ use freshness::{Kept, Provenance, Rejection};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 
-/// What an entry costs beside its body: key, versions, counters and the cache's own record of it.
-const ENTRY_BYTES: u64 = 200;
+use crate::http::etag_of;
+
+/// What an entry costs beside its body: key, versions, tag, counters and the cache's own record of it.
+const ENTRY_BYTES: u64 = 280;
 /// A product's body, for the first guess at how many entries there will be room for.
 const BODY_BYTES_TYPICAL: u64 = 800;
 
@@ -28,7 +31,20 @@ pub(crate) struct Near {
 #[derive(Clone, Debug)]
 struct Held {
     kept: Kept,
-    entry: Arc<Entry>,
+    near: Arc<NearEntry>,
+}
+
+/// An entry, and what each of its answers says in the same words.
+#[derive(Debug)]
+pub(crate) struct NearEntry {
+    pub(crate) entry: Entry,
+    pub(crate) etag: HeaderValue,
+}
+
+impl From<Entry> for NearEntry {
+    fn from(entry: Entry) -> Self {
+        Self { etag: etag_of(entry.version), entry }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +53,7 @@ struct ByBytes;
 impl Weighter<ProductId, Held> for ByBytes {
     fn weight(&self, _: &ProductId, held: &Held) -> u64 {
         ENTRY_BYTES
-            + match &held.entry.content {
+            + match &held.near.entry.content {
                 Content::Product(body) => body.len() as u64,
                 Content::Absent => 0,
             }
@@ -56,8 +72,8 @@ impl Near {
     }
 
     /// What is kept of a product, if the present generation of the log vouches for it.
-    pub(crate) fn get(&self, id: ProductId, generation: u64) -> Option<Arc<Entry>> {
-        self.entries.as_ref()?.get(&id).filter(|held| held.kept.is_served_in(generation)).map(|held| held.entry)
+    pub(crate) fn get(&self, id: ProductId, generation: u64) -> Option<Arc<NearEntry>> {
+        self.entries.as_ref()?.get(&id).filter(|held| held.kept.is_served_in(generation)).map(|held| held.near)
     }
 
     /// Keeps an entry unless a newer one is kept; whether the one or the other is.
@@ -66,7 +82,7 @@ impl Near {
     /// comes later waits for that lock and then brings the entry up to date.
     pub(crate) fn keep(&self, id: ProductId, entry: &Entry, admit: impl Fn() -> Result<Kept, Rejection>) -> bool {
         let Some(entries) = &self.entries else { return false };
-        let held_as = |kept| Held { kept, entry: Arc::new(entry.clone()) };
+        let held_as = |kept| Held { kept, near: Arc::new(entry.clone().into()) };
         let result = entries.entry(&id, None, |_, held| {
             let Ok(kept) = admit() else { return EntryAction::Retain(false) };
             if held.kept.gives_way_to(kept) {
@@ -102,7 +118,7 @@ impl Near {
         // Not a mere look: this waits for whoever is just keeping the product, and gives up an empty place again.
         entries.entry(&event.change.id, None, |_, held| {
             if let Some(kept) = held.kept.followed_by(after, generation) {
-                *held = Held { kept, entry: Arc::new(entry_after(event)) };
+                *held = Held { kept, near: Arc::new(entry_after(event).into()) };
             }
             EntryAction::Retain(())
         });
@@ -158,7 +174,7 @@ mod tests {
     }
 
     fn version(near: &Near, generation: u64) -> Option<i64> {
-        near.get(id(1), generation).map(|entry| entry.version.get())
+        near.get(id(1), generation).map(|near| near.entry.version.get())
     }
 
     #[test]

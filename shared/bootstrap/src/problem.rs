@@ -77,12 +77,6 @@ impl Problem {
         self
     }
 
-    /// For problems made outside the request's own task, such as in a streamed body; others know their request.
-    pub fn for_request(mut self, request_id: &str) -> Self {
-        request_id.clone_into(&mut self.request_id);
-        self
-    }
-
     /// Says when a retry may help, in the `Retry-After` header (rounded up to whole seconds).
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after_seconds = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));

@@ -1,7 +1,12 @@
 //! The id of a request: the client's own if it is sane, else a new one; known to everything that runs for the request.
 
+use std::cell::Cell;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -9,21 +14,87 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const REQUEST_ID_LENGTH_MAX: usize = 128;
 
 tokio::task_local! {
-    pub(crate) static REQUEST_ID: String;
+    static CURRENT: RequestId;
+}
+
+thread_local! {
+    /// Keys from the system's random source, and how many ids they have made.
+    static RANDOM: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
+}
+
+/// The id of one request.
+#[derive(Clone, Debug)]
+pub struct RequestId(Id);
+
+#[derive(Clone, Debug)]
+enum Id {
+    Sent(HeaderValue),
+    Made(Uuid),
 }
 
 /// The id of the request being served; empty outside of one.
 pub fn current_request_id() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+    RequestId::current().map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// Takes the client's `X-Request-Id` or makes a new id (UUID version 7, so that ids sort by time).
-pub(crate) fn choose(headers: &HeaderMap) -> String {
-    headers
-        .get(X_REQUEST_ID)
-        .filter(|value| is_sane(value))
-        .and_then(|value| value.to_str().ok())
-        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+/// Runs `work` outside a request's own task, such as in a streamed body, for the request with this id: what it logs and
+/// refuses names it.
+pub async fn in_request<T>(id: Option<RequestId>, work: impl Future<Output = T>) -> T {
+    match id {
+        Some(id) => id.scope(work).await,
+        None => work.await,
+    }
+}
+
+impl RequestId {
+    /// The id of the request being served.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs `work` for the request with this id.
+    pub(crate) fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
+    }
+
+    /// Takes the client's `X-Request-Id` or makes a new id (UUID version 7, so that ids sort by time).
+    pub(crate) fn choose(headers: &HeaderMap) -> Self {
+        let sent = headers.get(X_REQUEST_ID).filter(|value| is_sane(value));
+        Self(sent.map_or_else(|| Id::Made(new_id()), |value| Id::Sent(value.clone())))
+    }
+
+    pub(crate) fn to_header(&self) -> HeaderValue {
+        match &self.0 {
+            Id::Sent(value) => value.clone(),
+            Id::Made(uuid) => {
+                let mut text = Uuid::encode_buffer();
+                HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut text)).expect("digits and hyphens")
+            }
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Id::Sent(value) => f.write_str(value.to_str().expect("only visible ASCII is taken")),
+            Id::Made(uuid) => uuid.fmt(f),
+        }
+    }
+}
+
+/// Without a system call: ids tell requests apart and protect nothing, so a keyed hash of a counter is random enough.
+fn new_id() -> Uuid {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let (high, low) = RANDOM.with(|(keys, made)| {
+        let number = made.get();
+        made.set(number + 1);
+        (keys.hash_one(number), keys.hash_one(!number))
+    });
+    let mut random = [0; 10];
+    random[..8].copy_from_slice(&high.to_be_bytes());
+    random[8..].copy_from_slice(&low.to_be_bytes()[..2]);
+    Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(u64::MAX), &random).into_uuid()
 }
 
 fn is_sane(value: &HeaderValue) -> bool {
@@ -32,16 +103,29 @@ fn is_sane(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn a_sane_id_is_kept_and_any_other_replaced() {
         let with =
             |id: &str| HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_str(id).expect("a header value"))]);
-        assert_eq!(choose(&with("order-17")), "order-17");
+        let chosen = |headers: &HeaderMap| RequestId::choose(headers).to_string();
+        assert_eq!(chosen(&with("order-17")), "order-17");
         for bad in ["", "two words", &"x".repeat(REQUEST_ID_LENGTH_MAX + 1)] {
-            assert_eq!(choose(&with(bad)).len(), Uuid::nil().to_string().len(), "{bad:?}");
+            assert_eq!(chosen(&with(bad)).len(), Uuid::nil().to_string().len(), "{bad:?}");
         }
-        assert_ne!(choose(&HeaderMap::new()), choose(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn new_ids_differ_also_between_threads_and_sort_by_time() {
+        let make = || (0..10_000).map(|_| new_id()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
+        let ids: HashSet<Uuid> = threads.into_iter().flat_map(|thread| thread.join().expect("ids")).collect();
+        assert_eq!(ids.len(), 40_000);
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        let (earlier, later) = (Uuid::now_v7(), new_id());
+        assert!(earlier.get_timestamp().map(|at| at.to_unix().0) <= later.get_timestamp().map(|at| at.to_unix().0));
     }
 }

@@ -181,7 +181,12 @@ impl Running {
         // Without a timer hyper has no header timeout, and a half-sent request holds its connection for ever.
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(settings.header_timeout());
         server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(HTTP2_PING_INTERVAL));
-        Self { handle, server: tokio::spawn(server.serve(router.into_make_service())) }
+        let server = if settings.requests_per_second_max().is_some() {
+            tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()))
+        } else {
+            tokio::spawn(server.serve(router.into_make_service()))
+        };
+        Self { handle, server }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings that every service has; each service adds its own beside them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -18,6 +19,10 @@ pub struct ServeSettings {
     /// The form of log lines on standard error
     #[arg(long, env = "FRESHET_LOG_FORMAT", default_value = "json", value_name = "FORMAT")]
     pub log_format: LogFormat,
+
+    /// How many requests per second one peer address may make; 0 for no limit. Behind a gateway all clients have one
+    #[arg(long, env = "FRESHET_REQUESTS_PER_SECOND_MAX", default_value_t = 0, value_name = "NUMBER")]
+    pub requests_per_second_max: u32,
 
     /// Longest time until an answer begins; after it the client gets 504
     #[arg(long, env = "FRESHET_REQUEST_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS", value_parser = positive_ms())]
@@ -45,6 +50,10 @@ pub enum LogFormat {
 }
 
 impl ServeSettings {
+    pub(crate) const fn requests_per_second_max(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.requests_per_second_max)
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }

@@ -82,7 +82,7 @@ pub(super) async fn get_batch(
             let as_of = app.log.as_of();
             let answer = app.products.by_ids(&ids, demand).await?;
             let oldest = answer.value.values().map(|entry| entry.epoch).min().unwrap_or_default();
-            (body(&ids, |id| answer.value.get(id)), answer.trace, AsOf::header_for(as_of, oldest))
+            (body(&ids, |id| answer.value.get(id)), answer.trace, AsOf::header_for(as_of.as_deref(), oldest))
         }
         Named::Skus(skus) => {
             let (answer, as_of) = app.products.by_skus(&skus, demand).await?;

@@ -7,39 +7,49 @@ use bytes::Bytes;
 use catalog::Version;
 use sha2::{Digest, Sha256};
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const CATALOG_AS_OF: HeaderName = HeaderName::from_static("catalog-as-of");
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(super) const CATALOG_AS_OF: HeaderName = HeaderName::from_static("catalog-as-of");
 /// `Consistency-Token` is sent by clients that must see their own writes: their answers are not for others.
-const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Consistency-Token");
+pub(super) const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding, Consistency-Token");
 
 /// A validator as it stands in `ETag`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntityTag(String);
+pub(crate) struct EntityTag(HeaderValue);
 
 impl EntityTag {
     /// Of one product: strong, its version.
     pub(crate) fn of_version(version: Version) -> Self {
-        Self(format!("\"{version}\""))
+        Self(etag_of(version))
     }
 
     /// Of a list: weak, since equal bodies are all that it promises. Half a digest tells 2^64 bodies apart.
     pub(crate) fn of_body(body: &[u8]) -> Self {
         let digest = Sha256::digest(body);
         let half = digest.first_chunk().expect("a digest has 32 bytes");
-        Self(format!("W/\"{:032x}\"", u128::from_be_bytes(*half)))
+        Self(tag(format!("W/\"{:032x}\"", u128::from_be_bytes(*half))))
     }
 
     /// Whether `If-None-Match` names it (RFC 9110, 13.1.2: weak comparison), so that a client that got a compressed,
     /// and therefore weak, form finds its tag again.
     fn is_named_by(&self, request: &HeaderMap) -> bool {
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let own = self.0.to_str().map(opaque).unwrap_or_default();
         request
             .get_all(header::IF_NONE_MATCH)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(&self.0))
+            .any(|tag| tag.trim() == "*" || opaque(tag) == own)
     }
+}
+
+/// The strong tag of a version.
+pub(crate) fn etag_of(version: Version) -> HeaderValue {
+    tag(format!("\"{version}\""))
+}
+
+fn tag(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("tags are visible ASCII")
 }
 
 /// What is answered if nothing goes wrong.
@@ -63,7 +73,7 @@ pub(crate) fn conditional(request: &HeaderMap, cache_control: &HeaderValue, foun
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let headers = answer.headers_mut();
-    headers.insert(header::ETAG, HeaderValue::try_from(found.etag.0).expect("tags are visible ASCII"));
+    headers.insert(header::ETAG, found.etag.0);
     headers.insert(header::CACHE_CONTROL, cache_control.clone());
     headers.insert(header::VARY, VARY);
     promise(headers, found.cache_status, found.as_of);
@@ -111,6 +121,6 @@ mod tests {
     fn the_tag_of_a_list_is_weak_and_follows_its_body() {
         let (one, other) = (EntityTag::of_body(b"[1]"), EntityTag::of_body(b"[2]"));
         assert_ne!(one, other);
-        assert!(one.0.starts_with("W/\"") && one.0.len() == 36, "{one:?}");
+        assert!(one.0.as_bytes().starts_with(b"W/\"") && one.0.len() == 36, "{one:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod conditional;
+mod hot;
 mod list;
 mod page_params;
 mod product;
@@ -19,6 +20,9 @@ use serde_json::Value;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(crate) use conditional::etag_of;
+pub(crate) use hot::HotAnswers;
 
 use crate::App;
 use crate::demand::Demand;
@@ -41,6 +45,9 @@ enum Problems {
     /// Parameters have values that are not allowed; `errors` names each
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(#[to_schema] Problem),
+    /// This address asks too often; `Retry-After` says when to try again
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooOften(#[to_schema] Problem),
     /// The service failed; `request_id` is in its log
     #[response(status = 500, content_type = "application/problem+json")]
     Failed(#[to_schema] Problem),

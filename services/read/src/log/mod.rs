@@ -24,7 +24,7 @@ use heartbeats::Heartbeats;
 pub(crate) use sample::sample;
 
 use crate::measures::{self, Sample};
-use crate::near::Near;
+use crate::near::{Near, NearEntry};
 
 /// Longest wait for a token's write to arrive in the log; twice the beat of the relay, after that a database is asked.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ pub(crate) struct AsOf {
 
 impl AsOf {
     /// The header for an answer from `epoch`: of another epoch nothing was known at that moment.
-    pub(crate) fn header_for(this: Option<Arc<Self>>, epoch: Epoch) -> Option<HeaderValue> {
+    pub(crate) fn header_for(this: Option<&Self>, epoch: Epoch) -> Option<HeaderValue> {
         this.filter(|as_of| as_of.epoch == epoch).map(|as_of| as_of.header.clone())
     }
 }
@@ -143,7 +143,7 @@ impl SharedLog {
     }
 
     /// What is kept near of a product; the error says why nothing may be.
-    pub(crate) fn near(&self, id: ProductId) -> Result<Option<Arc<Entry>>, NearBypass> {
+    pub(crate) fn near(&self, id: ProductId) -> Result<Option<Arc<NearEntry>>, NearBypass> {
         if !self.near.is_used() {
             return Err(NearBypass::Unused);
         }

@@ -147,8 +147,8 @@ impl Tiers {
         let mut kept = HashMap::new();
         for id in ids {
             match self.log.near(*id) {
-                Ok(Some(entry)) => {
-                    kept.insert(*id, Entry::clone(&entry));
+                Ok(Some(near)) => {
+                    kept.insert(*id, near.entry.clone());
                 }
                 Ok(None) => {}
                 Err(NearBypass::Unused) => return (kept, NearMiss::Unused),

@@ -9,12 +9,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstrap::{Problem, current_request_id};
+use bootstrap::{Problem, RequestId, in_request};
 use catalog::{NewProduct, ProductId, Sku, Version};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, Span};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -84,11 +83,10 @@ pub(super) struct ImportToken {
 
 /// Answers at once, and stores lines while the answer's body is read.
 pub(super) fn import(app: App, body: Body) -> Response {
-    let import =
-        Import { app, lines: Lines::new(body), request_id: current_request_id(), end: None, is_token_due: false };
-    let span = Span::current();
+    let import = Import { app, lines: Lines::new(body), end: None, is_token_due: false };
+    let id = RequestId::current();
     let results = stream::unfold(import, move |mut import| {
-        async move { import.step().await.map(|results| (results, import)) }.instrument(span.clone())
+        in_request(id.clone(), async move { import.step().await.map(|results| (results, import)) })
     });
     ([(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")], Body::from_stream(results)).into_response()
 }
@@ -96,7 +94,6 @@ pub(super) fn import(app: App, body: Body) -> Response {
 struct Import {
     app: App,
     lines: Lines,
-    request_id: String,
     /// Why nothing more is read, once that is so.
     end: Option<End>,
     /// Whether lines were answered, and their token not yet.
@@ -126,7 +123,7 @@ impl Import {
             }
             End::Clean => None,
             End::Silent => {
-                let refused = self.refused(self.lines.count() + 1, &WriteError::Silent(SILENCE_MAX));
+                let refused = refused(self.lines.count() + 1, &WriteError::Silent(SILENCE_MAX));
                 Some(Ok(written(&refused).into()))
             }
             End::Broken(error) => Some(Err(error)),
@@ -177,22 +174,22 @@ impl Import {
                 Ok(Some((sku, Ok(stored)))) => imported(line, sku, &stored),
                 Ok(Some((_, Err(error)))) => {
                     error.log();
-                    self.refused(line, &error)
+                    refused(line, &error)
                 }
-                Ok(None) => self.refused(line, failure.as_ref().expect("what was not done has a reason")),
-                Err(refusal) => self.refused(line, &refusal),
+                Ok(None) => refused(line, failure.as_ref().expect("what was not done has a reason")),
+                Err(refusal) => refused(line, &refusal),
             };
             answer.extend(written(&result));
         }
         answer
     }
+}
 
-    fn refused(&self, line: u64, error: &WriteError) -> ImportResult {
-        let problem = error.problem().for_request(&self.request_id);
-        let status = problem.status();
-        counts::line(if status.is_server_error() { LineResult::Failed } else { LineResult::Refused });
-        ImportResult::Refused(RefusedLine { line, status: status.as_u16(), problem })
-    }
+fn refused(line: u64, error: &WriteError) -> ImportResult {
+    let problem = error.problem();
+    let status = problem.status();
+    counts::line(if status.is_server_error() { LineResult::Failed } else { LineResult::Refused });
+    ImportResult::Refused(RefusedLine { line, status: status.as_u16(), problem })
 }
 
 fn parse(text: Option<Bytes>) -> Result<NewProduct, WriteError> {

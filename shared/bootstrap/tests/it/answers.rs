@@ -89,6 +89,20 @@ async fn the_clients_request_id_comes_back() {
 }
 
 #[tokio::test]
+async fn whoever_asks_too_often_gets_429_and_a_time() {
+    let service = start(router(), &["--requests-per-second-max", "2"]).await;
+    let mut last = service.public.get("/things").await.unwrap();
+    assert_eq!(last.status, StatusCode::OK);
+    for _ in 0..20 {
+        if last.status == StatusCode::OK {
+            last = service.public.get("/things").await.unwrap();
+        }
+    }
+    assert_problem(&last, 429, "too often");
+    assert_eq!(last.header("retry-after"), "1");
+}
+
+#[tokio::test]
 async fn a_large_answer_is_compressed_and_its_etag_becomes_weak() {
     let service = start(router(), &[]).await;
     let get = async |path: &'static str, encoding: &'static str| {
