@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::HeaderValue;
-use bootstrap::{Background, Health};
+use bootstrap::{Background, Framed, Health};
 use catalog::Currency;
 
 use crate::config::ReadSettings;
@@ -21,14 +20,13 @@ pub struct App {
     pub(crate) log: Arc<SharedLog>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) products: Products,
-    pub(crate) hot: HotAnswers,
     pub(crate) default_currency: Currency,
     pub(crate) cache_control: HeaderValue,
 }
 
 /// A node ready to be served: its routes, its checks and its tasks.
 pub struct Node {
-    pub router: Router,
+    pub framed: Framed,
     pub health: Health,
     pub background: Background,
 }
@@ -62,14 +60,15 @@ impl Node {
         background.spawn("sample the log", log::sample(Arc::clone(&log), background.stop()));
 
         let app = App {
-            hot: HotAnswers::new(Arc::clone(&log), &settings.cache_control),
             products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
             log,
             sources,
             default_currency: settings.default_currency,
             cache_control: settings.cache_control.clone(),
         };
-        let router = bootstrap::public_layers(http::router(Arc::new(app)), &settings.serve, &health);
-        Ok(Self { router, health, background })
+        let hot = HotAnswers::new(Arc::clone(&app.log), &settings.cache_control);
+        let framed = bootstrap::public_layers(http::router(Arc::new(app)), &settings.serve, &health)
+            .with_shortcut(move |head| hot.get(head));
+        Ok(Self { framed, health, background })
     }
 }

@@ -40,6 +40,6 @@ async fn main() -> anyhow::Result<()> {
     }
     init_telemetry("freshet-read", &settings.serve)?;
     let node = Node::start(&settings).await?;
-    let endpoints = Endpoints { public: Some((settings.listen, node.router)), ops_listen: settings.ops_listen };
+    let endpoints = Endpoints { public: Some((settings.listen, node.framed)), ops_listen: settings.ops_listen };
     serve(&settings.serve, endpoints, node.health, node.background).await
 }

@@ -21,7 +21,13 @@ pub(crate) fn describe() {
 pub(crate) struct Access {
     begun: Instant,
     method: &'static str,
-    route: Option<MatchedPath>,
+    route: Route,
+}
+
+/// Where the answer comes from.
+pub(crate) enum Route {
+    Matched(MatchedPath),
+    Named(&'static str),
 }
 
 /// The metrics of one kind of answer of a route: looking them up in the registry would cost more than recording.
@@ -38,15 +44,14 @@ thread_local! {
 }
 
 impl Access {
-    pub(crate) fn begin(request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { begun: Instant::now(), method: method_label(request.method()), route }
+    pub(crate) fn begin(begun: Instant, method: &Method, route: Route) -> Self {
+        Self { begun, method: method_label(method), route }
     }
 
     /// Reports it once the answer begins (a streamed body may still follow).
     pub(crate) fn end(&self, status: StatusCode) {
         let elapsed = self.begun.elapsed();
-        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let route = self.route.as_str();
         tracing::info!(
             target: "access",
             method = self.method,
@@ -59,18 +64,28 @@ impl Access {
     }
 }
 
+impl Route {
+    pub(crate) fn of(request: &Request) -> Self {
+        request.extensions().get::<MatchedPath>().cloned().map_or(Self::Named("unmatched"), Self::Matched)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Matched(path) => path.as_str(),
+            Self::Named(name) => name,
+        }
+    }
+}
+
 fn record(route: &str, method: &'static str, status: StatusCode, elapsed: Duration) {
     KINDS.with_borrow_mut(|routes| {
-        if !routes.contains_key(route) {
-            routes.insert(route.to_owned(), Vec::new());
+        let is_such = |kind: &&Kind| kind.status == status && kind.method == method;
+        if let Some(kind) = routes.get(route).and_then(|kinds| kinds.iter().find(is_such)) {
+            return kind.count(elapsed);
         }
-        let kinds = routes.get_mut(route).expect("it was inserted if it was not there");
-        let at = kinds.iter().position(|kind| kind.status == status && kind.method == method).unwrap_or_else(|| {
-            kinds.push(Kind::new(route, method, status));
-            kinds.len() - 1
-        });
-        kinds[at].answers.increment(1);
-        kinds[at].duration.record(elapsed);
+        let kind = Kind::new(route, method, status);
+        kind.count(elapsed);
+        routes.entry(route.to_owned()).or_default().push(kind);
     });
 }
 
@@ -80,6 +95,11 @@ impl Kind {
         let answers =
             counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.as_str().to_owned());
         Self { method, status, answers, duration: histogram!(DURATION, "route" => route, "method" => method) }
+    }
+
+    fn count(&self, elapsed: Duration) {
+        self.answers.increment(1);
+        self.duration.record(elapsed);
     }
 }
 

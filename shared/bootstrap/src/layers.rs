@@ -11,19 +11,19 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
 use futures_util::FutureExt;
 use tower::layer::layer_fn;
 use tower::{Service, service_fn};
 
-use crate::access::Access;
+use crate::access::{Access, Route};
 use crate::compression::{compressed, is_worth_compressing};
+use crate::framed::Framed;
 use crate::health::Health;
 use crate::limit::Limiter;
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -37,22 +37,25 @@ const REASON_BYTES_MAX: usize = 1024;
 /// compression, problem answers, a time limit until the answer begins, and an orderly end of connections while draining.
 ///
 /// Call it last: routes added afterwards are not covered.
-pub fn public_layers(router: Router, settings: &ServeSettings, health: &Health) -> Router {
+pub fn public_layers(router: Router, settings: &ServeSettings, health: &Health) -> Framed {
     let limiter = settings.requests_per_second_max().map(Limiter::new);
     let frame = Arc::new(Frame { time_limit: settings.request_timeout(), limiter, health: health.clone() });
-    router.layer(layer_fn(move |mut route: Route| {
-        let frame = Arc::clone(&frame);
+    let around = Arc::clone(&frame);
+    let router = router.layer(layer_fn(move |mut route: axum::routing::Route| {
+        let frame = Arc::clone(&around);
         service_fn(move |request: Request| {
-            let (id, asked) = (RequestId::choose(request.headers()), Asked::by(&request, &frame));
+            let begun = Instant::now();
+            let (id, asked) = (RequestId::choose(request.headers(), begun), Asked::by(&request, begun));
             // Nothing runs before it is waited for.
             let answering = route.call(request);
             id.scope(answer(Arc::clone(&frame), asked, answering))
         })
-    }))
+    }));
+    Framed::new(router, frame)
 }
 
 /// What surrounds the routes, the same for all.
-struct Frame {
+pub(crate) struct Frame {
     time_limit: Duration,
     limiter: Option<Limiter>,
     health: Health,
@@ -69,10 +72,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn by(request: &Request, frame: &Frame) -> Self {
-        let peer = frame.limiter.as_ref().and_then(|_| request.extensions().get::<ConnectInfo<SocketAddr>>());
+    fn by(request: &Request, begun: Instant) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         Self {
-            access: Access::begin(request),
+            access: Access::begin(begun, request.method(), Route::of(request)),
             method: request.method().clone(),
             uri: request.uri().clone(),
             accept_encoding: request.headers().get(header::ACCEPT_ENCODING).cloned(),
@@ -98,21 +101,39 @@ async fn answer(
     if is_worth_compressing(&answer) {
         answer = Box::pin(compressed(answer, accept_encoding)).await;
     }
-    if frame.health.is_draining() {
-        // Keep-alive clients go one answer at a time, so that none meets a connection closing under its next request.
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     access.end(answer.status());
     if let Some(id) = RequestId::current() {
-        answer.headers_mut().insert(X_REQUEST_ID, id.to_header());
+        frame.finish(&mut answer, &id);
     }
     Ok(answer)
 }
 
 impl Frame {
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.limiter.is_some()
+    }
+
+    /// Takes one request of a peer's, or says when the next one is free.
+    pub(crate) fn admit(&self, peer: Option<SocketAddr>) -> Result<(), Duration> {
+        match (&self.limiter, peer) {
+            (Some(limiter), Some(peer)) => limiter.take(peer.ip()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What every answer gets last.
+    pub(crate) fn finish(&self, answer: &mut Response, id: &RequestId) {
+        let headers = answer.headers_mut();
+        headers.insert(X_REQUEST_ID, id.to_header());
+        if self.health.is_draining() {
+            // Keep-alive clients go one answer at a time, so that none meets a connection closing under its next request.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
     /// 429 for whoever asks too often.
     fn refusal(&self, asked: &Asked) -> Option<Response> {
-        let wait = self.limiter.as_ref()?.take(asked.peer?.ip()).err()?;
+        let wait = self.admit(asked.peer).err()?;
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "this address asks too often");
         Some(problem.retry_after(wait).into_response())
     }

@@ -3,6 +3,7 @@
 mod access;
 mod compression;
 mod extract;
+mod framed;
 mod health;
 mod layers;
 mod limit;
@@ -16,6 +17,7 @@ mod settings;
 mod telemetry;
 
 pub use extract::{ApiPath, ApiQuery};
+pub use framed::{AtHand, Framed, Head};
 pub use health::Health;
 pub use layers::public_layers;
 pub use nats::NatsSettings;

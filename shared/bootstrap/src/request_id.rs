@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{Builder, Uuid};
@@ -16,6 +17,10 @@ const REQUEST_ID_LENGTH_MAX: usize = 128;
 tokio::task_local! {
     static CURRENT: RequestId;
 }
+
+/// One moment by two clocks.
+static BEGUN: LazyLock<(Instant, Duration)> =
+    LazyLock::new(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
 
 thread_local! {
     /// Keys from the system's random source, and how many ids they have made.
@@ -57,10 +62,15 @@ impl RequestId {
         CURRENT.scope(self, work)
     }
 
+    /// The same for what waits for nothing.
+    pub(crate) fn sync_scope<T>(self, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self, work)
+    }
+
     /// Takes the client's `X-Request-Id` or makes a new id (UUID version 7, so that ids sort by time).
-    pub(crate) fn choose(headers: &HeaderMap) -> Self {
+    pub(crate) fn choose(headers: &HeaderMap, now: Instant) -> Self {
         let sent = headers.get(X_REQUEST_ID).filter(|value| is_sane(value));
-        Self(sent.map_or_else(|| Id::Made(new_id()), |value| Id::Sent(value.clone())))
+        Self(sent.map_or_else(|| Id::Made(new_id(now)), |value| Id::Sent(value.clone())))
     }
 
     pub(crate) fn to_header(&self) -> HeaderValue {
@@ -83,9 +93,11 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Without a system call: ids tell requests apart and protect nothing, so a keyed hash of a counter is random enough.
-fn new_id() -> Uuid {
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+/// Without a system call: ids tell requests apart and protect nothing, so a keyed hash of a counter is random enough, and
+/// the time since the process began is time enough.
+fn new_id(now: Instant) -> Uuid {
+    let (begun, since_1970) = *BEGUN;
+    let millis = (since_1970 + now.saturating_duration_since(begun)).as_millis();
     let (high, low) = RANDOM.with(|(keys, made)| {
         let number = made.get();
         made.set(number + 1);
@@ -111,7 +123,7 @@ mod tests {
     fn a_sane_id_is_kept_and_any_other_replaced() {
         let with =
             |id: &str| HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_str(id).expect("a header value"))]);
-        let chosen = |headers: &HeaderMap| RequestId::choose(headers).to_string();
+        let chosen = |headers: &HeaderMap| RequestId::choose(headers, Instant::now()).to_string();
         assert_eq!(chosen(&with("order-17")), "order-17");
         for bad in ["", "two words", &"x".repeat(REQUEST_ID_LENGTH_MAX + 1)] {
             assert_eq!(chosen(&with(bad)).len(), Uuid::nil().to_string().len(), "{bad:?}");
@@ -120,12 +132,12 @@ mod tests {
 
     #[test]
     fn new_ids_differ_also_between_threads_and_sort_by_time() {
-        let make = || (0..10_000).map(|_| new_id()).collect::<Vec<_>>();
+        let make = || (0..10_000).map(|_| new_id(Instant::now())).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
         let ids: HashSet<Uuid> = threads.into_iter().flat_map(|thread| thread.join().expect("ids")).collect();
         assert_eq!(ids.len(), 40_000);
         assert!(ids.iter().all(|id| id.get_version_num() == 7));
-        let (earlier, later) = (Uuid::now_v7(), new_id());
+        let (earlier, later) = (Uuid::now_v7(), new_id(Instant::now()));
         assert!(earlier.get_timestamp().map(|at| at.to_unix().0) <= later.get_timestamp().map(|at| at.to_unix().0));
     }
 }

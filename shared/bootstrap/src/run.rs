@@ -1,11 +1,11 @@
 //! Runs a service from bound ports to a clean end: first signal drains, the deadline or a second signal ends it.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::Router;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
+use crate::framed::Framed;
 use crate::health::{Health, ops_router};
 use crate::preface::Speaking;
 use crate::settings::ServeSettings;
@@ -29,7 +31,7 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// What a service listens on.
 pub struct Endpoints {
     /// The API, already inside [`public_layers`](crate::public_layers); none for a service without one.
-    pub public: Option<(SocketAddr, Router)>,
+    pub public: Option<(SocketAddr, Framed)>,
     pub ops_listen: SocketAddr,
 }
 
@@ -89,7 +91,7 @@ pub async fn serve(
 
 /// Ports bound but not served yet, so that tests can ask which ones they got.
 pub struct Bound {
-    public: Option<(TcpListener, Router)>,
+    public: Option<(TcpListener, Framed)>,
     ops: TcpListener,
 }
 
@@ -120,8 +122,12 @@ impl Bound {
     ) -> anyhow::Result<()> {
         let metrics = install_metrics()?;
         tracing::info!(public = ?self.public_address(), ops = ?self.ops_address(), "listening");
-        let ops = Running::start(self.ops, ops_router(health.clone(), metrics.clone()), settings);
-        let public = self.public.map(|(listener, router)| Running::start(listener, router, settings));
+        let ops = ops_router(health.clone(), metrics.clone()).into_make_service();
+        let ops = Running::start(self.ops, settings, |server| tokio::spawn(server.serve(ops)));
+        let public = self.public.map(|(listener, framed)| {
+            let connection = service_fn(move |peer| ready(Ok::<_, Infallible>(framed.for_peer(peer))));
+            Running::start(listener, settings, |server| tokio::spawn(server.serve(connection)))
+        });
         let upkeep = async {
             let mut tick = tokio::time::interval(METRICS_UPKEEP);
             loop {
@@ -170,23 +176,21 @@ async fn drain(
 /// A listener being served.
 struct Running {
     handle: Handle<SocketAddr>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: Serving,
 }
 
+type Listening = Server<SocketAddr, Speaking>;
+type Serving = JoinHandle<std::io::Result<()>>;
+
 impl Running {
-    fn start(listener: TcpListener, router: Router, settings: &ServeSettings) -> Self {
+    fn start(listener: TcpListener, settings: &ServeSettings, serve: impl FnOnce(Listening) -> Serving) -> Self {
         let handle = Handle::new();
         let speaking = Speaking { timeout: settings.header_timeout() };
         let mut server = Server::from_listener(listener).acceptor(speaking).handle(handle.clone());
         // Without a timer hyper has no header timeout, and a half-sent request holds its connection for ever.
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(settings.header_timeout());
         server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(HTTP2_PING_INTERVAL));
-        let server = if settings.requests_per_second_max().is_some() {
-            tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()))
-        } else {
-            tokio::spawn(server.serve(router.into_make_service()))
-        };
-        Self { handle, server }
+        Self { handle, server: serve(server) }
     }
 }
 

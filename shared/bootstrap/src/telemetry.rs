@@ -148,7 +148,9 @@ mod tests {
         let _installed = tracing::subscriber::set_default(subscriber);
         let sent = HeaderMap::from_iter([(crate::request_id::X_REQUEST_ID, HeaderValue::from_static("a\"b"))]);
 
-        RequestId::choose(&sent).scope(async { tracing::info!(id = 7, "product_read") }).await;
+        RequestId::choose(&sent, std::time::Instant::now())
+            .scope(async { tracing::info!(id = 7, "product_read") })
+            .await;
         tracing::info!("outside");
 
         let text = String::from_utf8(lines.0.lock().expect("no test panics with it").clone()).expect("UTF-8");

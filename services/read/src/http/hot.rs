@@ -1,13 +1,14 @@
-//! The hot path: a product kept near for a plain `GET`, answered without a look at anything else.
+//! The hot path: a product kept near, for a plain `GET`, answered before the request is routed.
 //!
-//! Architecture invariant: what is answered here is what the long way would answer, header by header.
+//! Architecture invariant: what is answered here is what [`get_product`](super::product::get_product) would answer, header
+//! by header.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
+use bootstrap::{AtHand, Head};
 use cache::Content;
 use catalog::ProductId;
 
@@ -16,6 +17,8 @@ use crate::log::{AsOf, SharedLog};
 use crate::measures;
 use crate::products::Trace;
 
+const ROUTE: &str = "/products/{id}";
+const PREFIX: &str = "/products/";
 /// Requests with one of these are answered the long way.
 const SPECIAL: [HeaderName; 3] =
     [header::IF_NONE_MATCH, header::CACHE_CONTROL, HeaderName::from_static("consistency-token")];
@@ -45,14 +48,14 @@ impl HotAnswers {
     }
 
     /// The answer to a request for a product, if nothing about it is special.
-    pub(crate) fn get(&self, request: &Request) -> Option<Response> {
-        let id: ProductId = request.uri().path().strip_prefix("/products/")?.parse().ok()?;
-        if SPECIAL.iter().any(|name| request.headers().contains_key(name)) {
+    pub(crate) fn get(&self, head: Head<'_>) -> Option<AtHand> {
+        let id: ProductId = head.uri.path().strip_prefix(PREFIX)?.parse().ok()?;
+        if *head.method != Method::GET || SPECIAL.iter().any(|name| head.headers.contains_key(name)) {
             return None;
         }
         // Before the product is looked at: the moment must not be later than what it vouches for.
         let as_of = self.log.as_of();
-        let near = self.log.near(id).ok()??;
+        let near = self.log.near(id, head.begun).ok()??;
         let Content::Product(body) = &near.entry.content else { return None };
         let as_of = AsOf::header_for(as_of.as_deref(), near.entry.epoch)?;
         measures::near_hit();
@@ -61,6 +64,6 @@ impl HotAnswers {
         headers.insert(CATALOG_AS_OF, as_of);
         let mut answer = Response::new(Body::from(body.clone()));
         *answer.headers_mut() = headers;
-        Some(answer)
+        Some(AtHand { route: ROUTE, answer })
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bootstrap::{ApiPath, Problem};
 use cache::Content;
@@ -37,18 +38,12 @@ use crate::log::AsOf;
         Problems,
     ),
 )]
-pub(crate) async fn get_product(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
-    if let Some(answer) = app.hot.get(&request) {
-        return Ok(answer);
-    }
-    // Boxed, so that a hot read does not carry the long way along.
-    Box::pin(get_through(app, request)).await
-}
-
-async fn get_through(app: Arc<App>, request: Request) -> Result<Response, Problem> {
-    let (mut request, _) = request.into_parts();
-    let ApiPath(id) = ApiPath::<ProductId>::from_request_parts(&mut request, &()).await?;
-    let demand = Demand::from_request_parts(&mut request, &()).await?;
+pub(crate) async fn get_product(
+    State(app): State<Arc<App>>,
+    ApiPath(id): ApiPath<ProductId>,
+    demand: Demand,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
     let as_of = app.log.as_of();
     let answer = app.products.get(id, &demand).await?;
     let as_of = AsOf::header_for(as_of.as_deref(), answer.value.epoch);
@@ -59,5 +54,5 @@ async fn get_through(app: Arc<App>, request: Request) -> Result<Response, Proble
     };
     let etag = EntityTag::of_version(answer.value.version);
     let found = Cacheable { body, etag, cache_status: answer.trace.to_string(), as_of };
-    Ok(conditional(&request.headers, &app.cache_control, found))
+    Ok(conditional(&request, &app.cache_control, found))
 }

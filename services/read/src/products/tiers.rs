@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -144,9 +144,9 @@ impl Tiers {
 
     /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
     pub(super) fn ask_near(&self, ids: &[ProductId]) -> (HashMap<ProductId, Entry>, NearMiss) {
-        let mut kept = HashMap::new();
+        let (mut kept, now) = (HashMap::new(), Instant::now());
         for id in ids {
-            match self.log.near(*id) {
+            match self.log.near(*id, now) {
                 Ok(Some(near)) => {
                     kept.insert(*id, near.entry.clone());
                 }

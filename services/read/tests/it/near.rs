@@ -1,10 +1,11 @@
 //! What a node keeps near: answered from memory, kept up with the log, and never older than anything it has answered.
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use testkit::holds;
 
 use crate::node::{World, set_stock};
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const HIT: &str = "near; hit";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,6 +25,32 @@ async fn a_hot_product_follows_its_events_and_never_misses_because_it_changed() 
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_answer_says_what_the_long_way_would_say() {
+    let mut world = World::new().await;
+    let node = world.near_node(&[]).await;
+    let lamp = world.create("LAMP-1").await;
+    node.has_seen(&lamp).await;
+    let path = format!("/products/{}", lamp.id);
+
+    let hot = node.request(Method::GET, &path, (X_REQUEST_ID, "mine")).await;
+    let held = HeaderMap::from_iter([
+        (X_REQUEST_ID, HeaderValue::from_static("mine")),
+        (header::IF_NONE_MATCH, HeaderValue::from_static("\"0\"")),
+    ]);
+    let long = node.request_with(Method::GET, &path, held).await;
+
+    assert_eq!((hot.status, &hot.body), (long.status, &long.body));
+    let headers = |mut headers: HeaderMap| {
+        assert!(headers.remove("catalog-as-of").is_some() && headers.remove("date").is_some());
+        headers
+    };
+    assert_eq!(headers(hot.headers), headers(long.headers.clone()));
+    assert_eq!(long.header("cache-status"), HIT);
+    let counted = "freshet_http_requests_total{route=\"/products/{id}\",method=\"GET\",status=\"200\"}";
+    assert!(node.metric(counted).await >= 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,7 +79,7 @@ impl World {
         let settings = Cli::parse_from([&own, far, more].concat()).settings;
         let node = Node::start(&settings).await.unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let bound = Bound::bind(Endpoints { public: Some((any, node.router)), ops_listen: any }).await.unwrap();
+        let bound = Bound::bind(Endpoints { public: Some((any, node.framed)), ops_listen: any }).await.unwrap();
         let client = |address: Option<SocketAddr>| testkit::client(&format!("http://{}", address.unwrap()));
         let (api, ops) = (client(bound.public_address()), client(bound.ops_address()));
         let (stop, stopped) = mpsc::channel(1);

@@ -1,10 +1,9 @@
 //! A write service in this process, and what a client and an onlooker of its database see.
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
-use bootstrap::{Health, ServeSettings, public_layers};
+use bootstrap::{Framed, Health, ServeSettings, public_layers};
 use catalog::{Product, ProductRow};
 use clap::Parser;
 use events::Change;
@@ -23,7 +22,7 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 pub(crate) struct Shop {
     pub(crate) app: App,
-    pub(crate) router: Router,
+    pub(crate) router: Framed,
 }
 
 /// An outbox row.

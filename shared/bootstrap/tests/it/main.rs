@@ -5,12 +5,13 @@
 mod answers;
 mod docs;
 mod drain;
+mod shortcuts;
 mod sockets;
 
 use std::net::SocketAddr;
 
 use axum::Router;
-use bootstrap::{Background, Bound, Endpoints, Health, ServeSettings, public_layers};
+use bootstrap::{Background, Bound, Endpoints, Framed, Health, ServeSettings, public_layers};
 use clap::Parser;
 use client::Client;
 use tokio::sync::mpsc;
@@ -44,10 +45,18 @@ pub(crate) async fn start(router: Router, flags: &[&str]) -> Service {
 }
 
 pub(crate) async fn start_with(router: Router, flags: &[&str], background: Background) -> Service {
+    start_framed(flags, background, |settings, health| public_layers(router, settings, health)).await
+}
+
+pub(crate) async fn start_framed(
+    flags: &[&str],
+    background: Background,
+    framed: impl FnOnce(&ServeSettings, &Health) -> Framed,
+) -> Service {
     let settings = settings(flags);
     let health = Health::new(&[]);
-    let router = public_layers(router, &settings, &health);
-    let endpoints = Endpoints { public: Some((any_port(), router)), ops_listen: any_port() };
+    let framed = framed(&settings, &health);
+    let endpoints = Endpoints { public: Some((any_port(), framed)), ops_listen: any_port() };
     let bound = Bound::bind(endpoints).await.unwrap();
     let (address, ops) = (bound.public_address().unwrap(), bound.ops_address().unwrap());
     let (signals, receiver) = mpsc::channel(2);
