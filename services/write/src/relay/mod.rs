@@ -5,6 +5,7 @@
 
 mod candidate;
 mod epoch;
+mod measures;
 mod outbox;
 mod session;
 mod stream;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use epoch::Epoch;
+pub use measures::watch_outbox;
 pub use session::Session;
 pub use turn::{Leader, RelayError, Turn};
 
@@ -53,7 +55,7 @@ impl Relay {
             .timeout(STREAM_TIMEOUT)
             .ack_timeout(STREAM_TIMEOUT)
             .build(self.nats.clone());
-        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        measures::describe();
         while !stop.is_cancelled() {
             let elected = tokio::select! {
                 elected = candidate::stand(&self, &context) => elected,
@@ -73,7 +75,7 @@ impl Relay {
     /// Turns until the session is lost, this proves to be an old primary, or the service stops.
     async fn lead(&self, mut leader: Leader, stop: &CancellationToken) {
         tracing::info!("relay_leads");
-        metrics::gauge!("freshet_relay_is_leader").set(1.0);
+        measures::set_leader(true);
         let mut wake_ups = self.nats.subscribe(events::WAKE_SUBJECT).await.ok();
         while !stop.is_cancelled() {
             let turn = tokio::select! {
@@ -84,7 +86,7 @@ impl Relay {
                 Ok(Turn { has_more: true, .. }) => {}
                 Ok(_) => self.await_work(&mut wake_ups, stop).await,
                 Err(error) => {
-                    metrics::counter!("freshet_relay_failures_total", "reason" => error.word()).increment(1);
+                    measures::failed(&error);
                     if error.is_session_lost() {
                         tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_session_lost");
                         break;
@@ -92,7 +94,7 @@ impl Relay {
                     if let RelayError::Deposed { .. } = error {
                         tracing::error!(%error, "relay_is_of_an_old_primary");
                         drop(leader);
-                        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+                        measures::set_leader(false);
                         return pause(DEPOSED_DELAY, stop).await;
                     }
                     tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_turn_failed");
@@ -101,7 +103,7 @@ impl Relay {
                 }
             }
         }
-        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        measures::set_leader(false);
     }
 
     async fn await_work(&self, wake_ups: &mut Option<async_nats::Subscriber>, stop: &CancellationToken) {
