@@ -19,6 +19,12 @@ pub(crate) enum LineResult {
 pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
+    for kind in ChangeKind::ALL {
+        metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
+    }
+    for result in [LineResult::Created, LineResult::Kept, LineResult::Refused, LineResult::Failed] {
+        metrics::counter!(IMPORT_LINES, "result" => result.word()).absolute(0);
+    }
 }
 
 pub(crate) fn change(kind: ChangeKind) {
@@ -26,11 +32,16 @@ pub(crate) fn change(kind: ChangeKind) {
 }
 
 pub(crate) fn line(result: LineResult) {
-    let word = match result {
-        LineResult::Created => "created",
-        LineResult::Kept => "kept",
-        LineResult::Refused => "refused",
-        LineResult::Failed => "failed",
-    };
-    metrics::counter!(IMPORT_LINES, "result" => word).increment(1);
+    metrics::counter!(IMPORT_LINES, "result" => result.word()).increment(1);
+}
+
+impl LineResult {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Kept => "kept",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }

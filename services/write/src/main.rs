@@ -7,7 +7,7 @@ use bootstrap::{Background, Endpoints, Health, init_telemetry, public_layers};
 use clap::Parser;
 use freshet_write::app::App;
 use freshet_write::config::{Command, Settings};
-use freshet_write::relay::Relay;
+use freshet_write::relay::{Relay, watch_outbox};
 use freshet_write::{counts, database, http};
 
 #[tokio::main]
@@ -29,6 +29,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let health = Health::new(&[database::CHECK]);
     let app = App::new(database::pool(&settings.database_url, settings.database_connections_max));
     let mut background = Background::default();
+    background.spawn("outbox watch", watch_outbox(app.pool.clone(), background.stop()));
     background.spawn("database watch", database::watch(app.pool.clone(), health.clone(), background.stop()));
     let relay = Relay {
         database: settings.database_url.clone(),

@@ -19,7 +19,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
+    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Deleted];
 
     /// The word in subjects and in the outbox.
     pub const fn word(self) -> &'static str {

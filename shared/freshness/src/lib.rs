@@ -13,5 +13,5 @@ mod token;
 pub use kept::Kept;
 pub use log::{Applied, Log};
 pub use provenance::{Provenance, Rejection};
-pub use requirement::{Cut, Judgement, Need, ReadFrom, Requirement, TOKENS_MAX};
+pub use requirement::{Cut, Database, Judgement, Requirement, TOKENS_MAX};
 pub use token::{TOKEN_TEXT_MAX, Token, TokenFault};

@@ -8,39 +8,26 @@ use crate::{Log, Provenance, Token, TokenFault};
 /// Tokens of one request at most: a client merges what several of its writers got; above it, one for each is enough.
 pub const TOKENS_MAX: usize = 16;
 
-/// Which kind of source an answer was read from. It decides what its *R* proves about a token.
+/// Which kind of database has answered. It decides what its *R* proves about a token.
+///
+/// The *R* of a cached entry proves nothing: that of one made from an event is where the relay was, which may be past a
+/// write that came between the relay's snapshot and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReadFrom {
-    /// Near cache or Redis, also after an event has refreshed the entry there.
-    Cache,
+pub enum Database {
     Replica,
     Primary,
 }
 
-impl ReadFrom {
+impl Database {
     /// Whether a read that was at `read_at` before its query includes a write whose token says `token`.
     pub(crate) fn has_reached(self, read_at: Position, token: Position) -> bool {
         match self {
-            // The R of an entry made from an event is where the relay was, which may be past a write that came between
-            // the relay's snapshot and its position: it orders events, and proves nothing of a token.
-            Self::Cache => false,
             // What a replica has replayed is visible there.
             Self::Replica => read_at >= token,
             // A commit record is in the log before the commit is visible, so that an equal position proves nothing.
             Self::Primary => read_at > token,
         }
     }
-}
-
-/// Where a read with this requirement has to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Any admitted answer will do.
-    Nothing,
-    /// The log strictly past this position, or a replica at it.
-    Position(Position),
-    /// Only the primary can tell: a token is of another epoch than this node's, or of none.
-    Primary,
 }
 
 /// What the primary's position, read after the tokens had arrived, says about them.
@@ -95,24 +82,25 @@ impl Requirement {
         self.0.is_empty()
     }
 
-    /// Where a node of this epoch has to look.
-    pub fn need(&self, epoch: Epoch) -> Need {
-        if self.0.iter().any(|token| token.epoch != epoch || token.epoch == Epoch(0)) {
-            return Need::Primary;
-        }
-        self.0.iter().map(|token| token.position).max().map_or(Need::Nothing, Need::Position)
+    /// Whether to a node of this epoch only the primary can tell: a token is of another one, or of none.
+    pub fn needs_primary(&self, epoch: Epoch) -> bool {
+        self.0.iter().any(|token| token.epoch != epoch || token.epoch == Epoch(0))
     }
 
-    /// Whether an answer that was admitted includes every write; also the answer of a flight that others began.
-    ///
-    /// `product` is the id that the answer is about; `None` for an answer about several.
-    pub fn is_met(&self, log: &Log, product: Option<ProductId>, read: Provenance, from: ReadFrom) -> bool {
-        self.0.iter().all(|token| token.is_met(log, product, read, from))
+    /// What remains to be met by an answer that is looked for from now on and that the log admits; nothing, if caches may
+    /// be asked as if nothing was required.
+    pub fn beyond(&self, log: &Log) -> Self {
+        Self(self.0.iter().filter(|token| !token.is_met_by_log(log)).copied().collect())
     }
 
-    /// Whether whatever the log vouches for includes every write, so that caches may be asked as if nothing was required.
-    pub fn is_met_by_log(&self, log: &Log) -> bool {
-        self.0.iter().all(|token| token.is_met_by_log(log))
+    /// Whether an answer about one product includes every write, because each was made of that product.
+    pub fn is_met_by_version(&self, product: ProductId, answer: Provenance) -> bool {
+        self.0.iter().all(|token| token.is_met_by_version(product, answer))
+    }
+
+    /// Whether what a database answers includes every write; see [`Token::is_met_by_database`].
+    pub fn is_met_by_database(&self, database: Database, epoch: Epoch, read_at: Position) -> bool {
+        self.0.iter().all(|token| token.is_met_by_database(database, epoch, read_at))
     }
 
     /// Whether a token may be of a write that one of these failovers has lost: its version and position may have been
@@ -178,8 +166,8 @@ mod tests {
         Requirement::parse([texts.join(", ").as_str()])
     }
 
-    fn read(epoch: u64, at: i64, read_at: u64) -> Provenance {
-        Provenance { epoch: Epoch(epoch), version: version(at), read_at: Position(read_at) }
+    fn read(epoch: u64, at: i64) -> Provenance {
+        Provenance { epoch: Epoch(epoch), version: version(at), read_at: Position(1) }
     }
 
     /// A log that has processed a heartbeat of position `h`.
@@ -208,47 +196,47 @@ mod tests {
 
     #[test]
     fn a_token_of_another_epoch_or_of_none_needs_the_primary() {
-        assert_eq!(parsed(&[]).map(|all| all.need(EPOCH)), Ok(Need::Nothing));
-        assert_eq!(
-            parsed(&[token(5, 9, None), token(5, 12, Some((1, 1)))]).map(|all| all.need(EPOCH)),
-            Ok(Need::Position(Position(12)))
-        );
+        let needs_primary = |tokens: &[Token], epoch| parsed(tokens).map(|all| all.needs_primary(epoch));
+        assert_eq!(needs_primary(&[], EPOCH), Ok(false));
+        assert_eq!(needs_primary(&[token(5, 9, None), token(5, 12, Some((1, 1)))], EPOCH), Ok(false));
         for epoch in [0, 4, 6] {
-            let all = parsed(&[token(5, 9, None), token(epoch, 12, None)]);
-            assert_eq!(all.map(|all| all.need(EPOCH)), Ok(Need::Primary), "{epoch}");
+            assert_eq!(needs_primary(&[token(5, 9, None), token(epoch, 12, None)], EPOCH), Ok(true), "{epoch}");
         }
-        assert_eq!(parsed(&[token(0, 9, None)]).map(|all| all.need(Epoch(0))), Ok(Need::Primary));
+        assert_eq!(needs_primary(&[token(0, 9, None)], Epoch(0)), Ok(true));
     }
 
     #[test]
     fn the_version_of_the_very_product_meets_a_token() {
         let written = Requirement::from(token(5, 100, Some((1, 3))));
-        let log = log_at(50);
-        assert!(written.is_met(&log, Some(id(1)), read(5, 3, 1), ReadFrom::Cache));
-        assert!(!written.is_met(&log, Some(id(1)), read(5, 2, 1), ReadFrom::Cache));
-        assert!(!written.is_met(&log, Some(id(2)), read(5, 3, 1), ReadFrom::Cache));
-        assert!(!written.is_met(&log, None, read(5, 3, 1), ReadFrom::Cache));
-        assert!(!written.is_met(&log, Some(id(1)), read(6, 3, 1), ReadFrom::Cache));
+        assert!(written.is_met_by_version(id(1), read(5, 3)));
+        assert!(!written.is_met_by_version(id(1), read(5, 2)));
+        assert!(!written.is_met_by_version(id(2), read(5, 3)));
+        assert!(!written.is_met_by_version(id(1), read(6, 3)));
+        assert!(!Requirement::from(token(5, 1, None)).is_met_by_version(id(1), read(5, 3)));
     }
 
     #[test]
     fn a_log_strictly_past_the_position_meets_a_token() {
         let written = Requirement::from(token(5, 100, None));
-        assert!(!written.is_met_by_log(&log_at(100)));
-        assert!(written.is_met_by_log(&log_at(101)));
-        assert!(!Requirement::from(token(4, 100, None)).is_met_by_log(&log_at(101)));
-        assert!(!Requirement::from(token(0, 100, None)).is_met_by_log(&Log::new(Duration::ZERO)));
+        assert_eq!(written.beyond(&log_at(100)), written);
+        assert!(written.beyond(&log_at(101)).is_empty());
+        assert!(!Requirement::from(token(4, 100, None)).beyond(&log_at(101)).is_empty());
+        assert!(!Requirement::from(token(0, 100, None)).beyond(&Log::new(Duration::ZERO)).is_empty());
+    }
+
+    #[test]
+    fn only_what_the_log_has_not_reached_remains_to_be_met() {
+        let both = parsed(&[token(5, 100, None), token(5, 200, Some((1, 3)))]).map(|all| all.beyond(&log_at(150)));
+        assert_eq!(both, Ok(Requirement::from(token(5, 200, Some((1, 3))))));
     }
 
     #[test]
     fn a_replica_at_the_position_and_a_primary_past_it_meet_a_token() {
         let written = Requirement::from(token(5, 100, None));
-        let log = log_at(50);
-        let is_met = |read_at, from| written.is_met(&log, None, read(5, 0, read_at), from);
-        assert!(is_met(100, ReadFrom::Replica) && !is_met(99, ReadFrom::Replica));
-        assert!(is_met(101, ReadFrom::Primary) && !is_met(100, ReadFrom::Primary));
-        assert!(!is_met(101, ReadFrom::Cache), "an event's position says nothing of a token");
-        assert!(!written.is_met(&log, None, read(6, 0, 900), ReadFrom::Replica));
+        let is_met = |database, read_at| written.is_met_by_database(database, EPOCH, Position(read_at));
+        assert!(is_met(Database::Replica, 100) && !is_met(Database::Replica, 99));
+        assert!(is_met(Database::Primary, 101) && !is_met(Database::Primary, 100));
+        assert!(!written.is_met_by_database(Database::Replica, Epoch(6), Position(900)));
     }
 
     #[test]

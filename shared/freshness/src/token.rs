@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalog::{ProductId, Version};
 use events::{Epoch, Position};
 
-use crate::{Log, Provenance, ReadFrom};
+use crate::{Database, Log, Provenance};
 
 /// The first byte of the form described at [`Token::to_text`].
 const FORM: u8 = 1;
@@ -77,25 +77,25 @@ impl Token {
         }
     }
 
-    /// Whether an answer that was admitted includes the write.
+    /// Whether everything that is looked at from now on and that the log admits includes the write.
     ///
-    /// `product` is the id that the answer is about; `None` for an answer about several, which no version vouches for.
-    pub fn is_met(&self, log: &Log, product: Option<ProductId>, read: Provenance, from: ReadFrom) -> bool {
-        self.is_met_by_version(product, read)
-            || self.is_met_by_log(log)
-            || self.epoch == read.epoch && self.is_of_an_epoch() && from.has_reached(read.read_at, self.position)
-    }
-
-    /// Whether everything that the log vouches for includes the write.
+    /// Says nothing of what was looked at before: the write may have arrived in between.
     pub fn is_met_by_log(&self, log: &Log) -> bool {
         // Strictly: the write of an equal position may have become visible after the heartbeat's snapshot.
         self.is_of_an_epoch() && self.epoch == log.epoch() && log.position().is_some_and(|h| self.position < h)
     }
 
-    fn is_met_by_version(&self, product: Option<ProductId>, read: Provenance) -> bool {
+    /// Whether an answer about one product includes the write, because it was made of that product.
+    pub fn is_met_by_version(&self, product: ProductId, answer: Provenance) -> bool {
         self.is_of_an_epoch()
-            && self.epoch == read.epoch
-            && self.product.is_some_and(|(id, version)| product == Some(id) && read.version >= version)
+            && self.epoch == answer.epoch
+            && self.product.is_some_and(|(id, version)| product == id && answer.version >= version)
+    }
+
+    /// Whether what a database answers includes the write. Its `epoch` is the one of the answer; `read_at` was read before
+    /// that, on the same connection.
+    pub fn is_met_by_database(&self, database: Database, epoch: Epoch, read_at: Position) -> bool {
+        self.is_of_an_epoch() && self.epoch == epoch && database.has_reached(read_at, self.position)
     }
 
     /// A version or position means something only within one life of the database.

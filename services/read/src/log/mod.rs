@@ -13,7 +13,7 @@ use axum::http::HeaderValue;
 use cache::Entry;
 use catalog::ProductId;
 use events::{Epoch, Message, Position};
-use freshness::{Applied, Kept, Log, Need, Provenance, ReadFrom, Rejection, Requirement};
+use freshness::{Applied, Kept, Log, Provenance, Rejection, Requirement};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
@@ -154,23 +154,23 @@ impl SharedLog {
         Ok(self.near.get(id, self.generation.load(Ordering::Acquire)))
     }
 
-    /// Where a request with these tokens has to look.
-    pub(crate) fn need_of(&self, including: &Requirement) -> Need {
-        if including.is_empty() {
-            return Need::Nothing;
-        }
-        including.need(self.lock().log.epoch())
+    /// Whether only the primary can tell what these tokens name.
+    pub(crate) fn needs_primary(&self, including: &Requirement) -> bool {
+        !including.is_empty() && including.needs_primary(self.lock().log.epoch())
     }
 
-    /// Whether an admitted entry of any tier includes what the tokens name.
-    pub(crate) fn meets(&self, including: &Requirement, id: ProductId, entry: Provenance) -> bool {
-        including.is_met(&self.lock().log, Some(id), entry, ReadFrom::Cache)
+    /// Which tokens an answer looked for from now on has to meet by itself.
+    pub(crate) fn beyond(&self, including: &Requirement) -> Requirement {
+        if including.is_empty() {
+            return Requirement::default();
+        }
+        including.beyond(&self.lock().log)
     }
 
     /// Waits, for a limited time and with limited company, until all that the log vouches for includes what the tokens
     /// name; whether it does.
     pub(crate) async fn reaches(&self, including: &Requirement) -> bool {
-        let is_reached = || including.is_empty() || including.is_met_by_log(&self.lock().log);
+        let is_reached = || self.beyond(including).is_empty();
         if is_reached() {
             return true;
         }
@@ -180,7 +180,7 @@ impl SharedLog {
             loop {
                 // Listed before the look, so that no heartbeat is missed in between.
                 let heard = self.heard.notified();
-                if self.need_of(including) == Need::Primary {
+                if self.needs_primary(including) {
                     return false;
                 }
                 if is_reached() {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use cache::{Cache, Entry};
 use catalog::{ProductId, Sku};
-use freshness::{Need, Requirement};
+use freshness::Requirement;
 
 use crate::demand::Demand;
 use crate::error::ReadError;
@@ -61,10 +61,12 @@ impl Products {
         if demand.no_cache {
             return self.get_past(id, including).await;
         }
-        if self.log.need_of(including) != Need::Primary {
+        if !self.log.needs_primary(including) {
+            // Before the look: the log may bring a write right after it.
+            let unmet = self.log.beyond(including);
             let answer = self.get_nearest(id).await?;
             // Its version says enough, whatever the log has yet to bring.
-            if including.is_empty() || self.log.meets(including, id, tiers::provenance(&answer.value)) {
+            if unmet.is_met_by_version(id, tiers::provenance(&answer.value)) {
                 return Ok(answer);
             }
             if self.log.reaches(including).await {

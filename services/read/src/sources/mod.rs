@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{Epoch, Position};
-use freshness::{Cut, Judgement, Need, Requirement};
+use freshness::{Cut, Database, Judgement, Requirement};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -73,15 +73,12 @@ impl<T> Sourced<T> {
         if including.may_be_lost(&self.cuts) {
             return Err(Refusal::MayBeLost);
         }
-        let has_reached = match (including.need(self.epoch), self.source) {
-            (Need::Nothing, _) => true,
-            (Need::Position(token), Source::Replica) => self.read_at >= token,
-            // Strictly: a commit record is there before the commit is visible.
-            (Need::Position(token), Source::Primary) => self.read_at > token,
-            (Need::Primary, _) => false,
+        let database = match self.source {
+            Source::Replica => Database::Replica,
+            Source::Primary => Database::Primary,
         };
         match self.source {
-            _ if has_reached => Ok(()),
+            _ if including.is_met_by_database(database, self.epoch, self.read_at) => Ok(()),
             Source::Replica => Err(Refusal::Unmet),
             Source::Primary => match including.judge_by_primary(self.epoch, self.vouches, self.read_at) {
                 Judgement::Met => Ok(()),

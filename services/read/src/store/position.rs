@@ -71,7 +71,7 @@ pub(crate) async fn cuts(connection: &mut PgConnection) -> Result<Vec<Cut>, sqlx
         from epoch
         where case
             when pg_is_in_recovery() or number = 0 then false
-            else timeline is distinct from ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+            else timeline <> ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
         end
         "#
     )

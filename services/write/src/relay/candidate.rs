@@ -10,8 +10,8 @@ use futures_util::{StreamExt, stream};
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
-use super::Relay;
 use super::session::{self, Claim, Session};
+use super::{Relay, measures};
 
 /// How often the lock is asked for.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
@@ -65,7 +65,7 @@ async fn unseat(connection: &mut PgConnection, context: &jetstream::Context) -> 
     if context.get_stream(events::STREAM).await.is_ok() {
         let ended = answered(session::end_holder(connection)).await?;
         tracing::warn!(ended, silence_ms = SILENCE_MAX.as_millis(), "relay_leader_unseated");
-        metrics::counter!("freshet_relay_unseated_total").increment(ended);
+        measures::unseated(ended);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod address;
 mod candidate;
 mod epoch;
+mod measures;
 mod outbox;
 mod session;
 mod stream;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use epoch::Epoch;
+pub use measures::watch_outbox;
 pub use session::Session;
 pub use turn::{Leader, RelayError, Turn};
 
@@ -54,7 +56,7 @@ impl Relay {
             .timeout(STREAM_TIMEOUT)
             .ack_timeout(STREAM_TIMEOUT)
             .build(self.nats.clone());
-        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        measures::describe();
         while !stop.is_cancelled() {
             let elected = tokio::select! {
                 elected = candidate::stand(&self, &context) => elected,
@@ -78,7 +80,7 @@ impl Relay {
             return tracing::warn!(?start, "relay_session_lost");
         };
         tracing::info!("relay_leads");
-        metrics::gauge!("freshet_relay_is_leader").set(1.0);
+        measures::set_leader(true);
         let is_deposed = tokio::select! {
             is_deposed = self.turn_on_and_on(Leader::new(session, context.clone()), stop) => is_deposed,
             () = address::has_moved(&self.database, own_start) => {
@@ -86,7 +88,7 @@ impl Relay {
                 false
             }
         };
-        metrics::gauge!("freshet_relay_is_leader").set(0.0);
+        measures::set_leader(false);
         if is_deposed {
             pause(DEPOSED_DELAY, stop).await;
         }
@@ -104,7 +106,7 @@ impl Relay {
                 Ok(Turn { has_more: true, .. }) => {}
                 Ok(_) => self.await_work(&mut wake_ups, stop).await,
                 Err(error) => {
-                    metrics::counter!("freshet_relay_failures_total", "reason" => error.word()).increment(1);
+                    measures::failed(&error);
                     if error.is_session_lost() {
                         tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "relay_session_lost");
                         break;

@@ -18,6 +18,27 @@ pub(crate) struct Pending {
     pub(crate) created_at: OffsetDateTime,
 }
 
+/// How much waits, and for how long.
+pub(crate) struct Backlog {
+    pub(crate) rows: i64,
+    pub(crate) oldest_age_s: f64,
+}
+
+/// Counts at most `limit` rows.
+pub(crate) async fn backlog(connection: &mut PgConnection, limit: i64) -> Result<Backlog, sqlx::Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"select (select count(*) from (select from outbox limit $1) as counted) as "rows!",
+                  coalesce(
+                      (select extract(epoch from clock_timestamp() - created_at) from outbox order by id limit 1),
+                      0
+                  )::float8 as "oldest_age_s!""#,
+        limit
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The primary's clock, and the write-ahead log's insert position read after it.
 pub(crate) async fn moment(connection: &mut PgConnection) -> Result<(OffsetDateTime, Position), sqlx::Error> {
     let moment = sqlx::query!(
@@ -141,7 +162,7 @@ pub(crate) async fn begin_epoch(
          from epoch
          where number = $1
            and number > 0
-           and timeline is distinct from
+           and timeline <>
                ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer",
         signed(old.number),
         signed(number)

@@ -4,6 +4,8 @@
 //! before the snapshot of the rows; positions are read after it; rows are deleted after the stream's answers; and nothing
 //! follows a turn in the stream before that is settled, so that any message says of all earlier turns that they are.
 
+use std::time::Instant;
+
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::epoch::{Epoch, StreamEnd, Verdict, decide};
+use super::measures::{self, PrimaryClock};
 use super::outbox::{self, Pending};
 use super::session::Session;
 use super::stream::{self, Outgoing, Tail};
@@ -61,6 +64,10 @@ impl RelayError {
         matches!(self, Self::Database(_) | Self::StaleSession | Self::TimedOut)
     }
 
+    /// Every word in metrics.
+    pub(super) const WORDS: [&str; 8] =
+        ["database", "stream", "fenced", "overtaken", "deposed", "unreadable", "stale_session", "timed_out"];
+
     /// The word in metrics.
     pub(super) const fn word(&self) -> &'static str {
         match self {
@@ -96,10 +103,13 @@ impl Leader {
 
     /// Does one turn.
     pub async fn turn(&mut self) -> Result<Turn, RelayError> {
-        match self.tail.take() {
+        let begun = Instant::now();
+        let turn = match self.tail.take() {
             Some(tail) => self.go_on(tail).await,
             None => self.begin().await,
-        }
+        }?;
+        measures::turned(begun);
+        Ok(turn)
     }
 
     /// A turn that first finds out how the stream ends, which epoch it is, and what the stream already holds.
@@ -125,7 +135,7 @@ impl Leader {
                     return Err(RelayError::Overtaken);
                 }
                 tracing::info!(epoch = number, before = epoch.number, "epoch_begun");
-                metrics::counter!("freshet_epochs_begun_total").increment(1);
+                measures::epoch_begun();
                 self.tail = Some(Tail { epoch: number, ..tail });
                 Ok(Turn { published: 0, has_more: true })
             }
@@ -169,6 +179,7 @@ impl Leader {
         h: Position,
         mut pending: Vec<Pending>,
     ) -> Result<Turn, RelayError> {
+        let clock = PrimaryClock::showing(t);
         let has_more = pending.len() > ROWS_MAX;
         pending.truncate(ROWS_MAX);
         let position =
@@ -184,11 +195,9 @@ impl Leader {
         }
         let (messages, after) = (batch.messages, batch.tail);
         let sequence = stream::publish(&self.context, &tail, messages).await?;
+        measures::published(clock, after.epoch, pending.iter().map(|row| row.created_at));
         let sent: Vec<i64> = pending.iter().map(|row| row.id).collect();
         self.settle(Tail { sequence, ..after }, &sent).await?;
-        metrics::counter!("freshet_relay_events_total").increment(published as u64);
-        #[expect(clippy::cast_precision_loss, reason = "an epoch in milliseconds stays below 2^53")]
-        metrics::gauge!("freshet_epoch").set(after.epoch as f64);
         Ok(Turn { published, has_more })
     }
 
@@ -237,7 +246,7 @@ impl Batch {
     /// `t` is held still while the primary's clock is behind what was already announced in this epoch.
     fn push_heartbeat(&mut self, t: OffsetDateTime, h: Position) {
         let announced = self.tail.announced.unwrap_or(t);
-        metrics::gauge!("freshet_relay_clock_step_back_seconds").set((announced - t).as_seconds_f64().max(0.0));
+        measures::clock_stepped_back(announced - t);
         let t = announced.max(t);
         self.tail.announced = Some(t);
         let id = Uuid::new_v4();

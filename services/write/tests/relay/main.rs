@@ -3,5 +3,6 @@
 
 mod cut;
 mod leadership;
+mod measures;
 mod shop;
 mod turns;

@@ -26,7 +26,7 @@ pub(crate) enum Action {
     Hold { node: usize, key: usize },
 }
 
-/// The kinds of steps that every search together must have taken; `Hold` belongs to a mutation only.
+/// The kinds of steps that every search together must have taken; `Hold` belongs to mutations only.
 pub(crate) const KINDS: [&str; 26] = [
     "insert",
     "commit",

@@ -77,6 +77,7 @@ breaks! {
     t_read_after_the_rows_overstates: TAfter, calm, AS_OF;
     h_read_after_the_rows_overstates: HAfter, calm, READ_YOUR_WRITES;
     a_log_at_the_tokens_position_may_lack_the_write: TokLe, calm, READ_YOUR_WRITES;
+    a_log_asked_about_the_token_after_the_look_proves_nothing: TokLate, calm, READ_YOUR_WRITES;
     a_position_read_in_the_writing_statement_is_too_low: TokInStmt, calm, READ_YOUR_WRITES;
     a_token_with_the_epoch_of_the_lost_primary_is_met_by_lost_writes: TokOldEpoch, promoted, READ_YOUR_WRITES;
     the_r_of_a_cached_entry_says_nothing_of_a_token: TokByCachedR, calm, READ_YOUR_WRITES;

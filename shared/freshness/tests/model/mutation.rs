@@ -25,6 +25,8 @@ pub(crate) enum Mutation {
     TokLe,
     /// The token's position is read in the writing statement.
     TokInStmt,
+    /// The log is asked about the token after the entry was looked at.
+    TokLate,
     /// The token of a server that has made no epoch yet carries the old epoch.
     TokOldEpoch,
     /// The R of a cached entry meets a token.

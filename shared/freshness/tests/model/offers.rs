@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::limits::Limited;
 use crate::model::Model;
+use crate::mutation::Mutation;
 use crate::world::{KEYS, Landed, RELAYS, Source, WRITERS, World};
 
 impl Model {
@@ -106,7 +107,8 @@ impl Model {
             if redis.is_some_and(|entry| near.is_none_or(|near| entry.provenance.is_newer_than(near.provenance))) {
                 actions.push(Action::AnswerFromRedis { node, key });
             }
-            let can_hold = allows(Limited::Holds) && state.held.is_none();
+            let looks_late = matches!(self.mutation, Some(Mutation::AsOfLate | Mutation::TokLate));
+            let can_hold = looks_late && allows(Limited::Holds) && state.held.is_none();
             if can_hold && near.or(redis).is_some() {
                 actions.push(Action::Hold { node, key });
             }

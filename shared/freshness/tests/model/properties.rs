@@ -4,7 +4,7 @@
 //! is a step.
 
 use events::{Epoch, Position};
-use freshness::{Judgement, ReadFrom, Requirement};
+use freshness::{Judgement, Provenance, Requirement};
 use stateright::Property;
 
 use crate::database::Database;
@@ -97,41 +97,46 @@ impl Judge<'_> {
     fn judge_as_of(&mut self, node: &Node) {
         let shown = self.model.as_of(node);
         self.require(AS_OF_RISES, shown.is_none() || shown >= node.ghost.as_of);
-        if let Some((key, entry)) = node.held
-            && self.is_present(node)
-        {
-            self.judge_promise(node, key, &entry);
+        let Some((key, entry)) = node.held else { return };
+        match self.model.mutation {
+            Some(Mutation::AsOfLate) if self.is_present(node) => self.judge_promise(node, key, &entry),
+            Some(Mutation::TokLate) => self.judge_tokens(node, key, &entry, None),
+            _ => {}
         }
     }
 
     fn judge_answers(&mut self, node: &Node, key: usize) {
         if let Some(entry) = self.model.near_hit(node, key) {
-            self.judge_answer(node, key, &entry, ReadFrom::Cache);
+            self.judge_answer(node, key, &entry, None);
         }
         if let Some(entry) = &self.world.redis[key]
             && self.model.admits_cached(&node.log, key, entry)
         {
-            self.judge_answer(node, key, entry, ReadFrom::Cache);
+            self.judge_answer(node, key, entry, None);
         }
         let Some(flight) = node.flight.filter(|flight| flight.key == key) else { return };
         let (Landed::Read(entry) | Landed::Admitted(entry, _)) = flight.landed else { return };
-        let from = if flight.source == Source::Replica { ReadFrom::Replica } else { ReadFrom::Primary };
+        let from = if flight.source == Source::Replica { freshness::Database::Replica } else { freshness::Database::Primary };
         // A row of a higher epoch would tell the node of that epoch; its `as_of` would be none.
         if entry.provenance.epoch == node.log.epoch()
             && self.model.admits_row(&mut node.log.clone(), key, &entry)
             && self.model.mutation != Some(Mutation::RAfter)
         {
-            self.judge_answer(node, key, &entry, from);
+            self.judge_answer(node, key, &entry, Some(from));
         }
     }
 
-    /// Judges an answer that the node could give now to one who asks now.
-    fn judge_answer(&mut self, node: &Node, key: usize, entry: &Entry, from: ReadFrom) {
+    /// Judges an answer that the node could give now to one who asks now; `from` is none for a cached one.
+    fn judge_answer(&mut self, node: &Node, key: usize, entry: &Entry, from: Option<freshness::Database>) {
         if self.is_present(node) {
             self.judge_floors(node, key, entry, from);
             self.judge_promise(node, key, entry);
         }
         self.judge_covered(key, entry);
+        self.judge_tokens(node, key, entry, from);
+    }
+
+    fn judge_tokens(&mut self, node: &Node, key: usize, entry: &Entry, from: Option<freshness::Database>) {
         for write in &self.world.writes {
             self.judge_token(node, key, entry, from, write);
         }
@@ -146,12 +151,12 @@ impl Judge<'_> {
     }
 
     /// Nothing is older than what the node has seen or answered before.
-    fn judge_floors(&mut self, node: &Node, key: usize, entry: &Entry, from: ReadFrom) {
+    fn judge_floors(&mut self, node: &Node, key: usize, entry: &Entry, from: Option<freshness::Database>) {
         let seen = node.ghost.seen[key];
         self.require(NEVER_OLDER_THAN_FLOOR, !self.survives(seen.write) || self.includes(entry, seen.write));
         // Callers of a flight look again when it has landed; what they then get is judged when it is near.
         let answered = node.ghost.answered[key];
-        if from == ReadFrom::Cache && self.survives(answered.write) {
+        if from.is_none() && self.survives(answered.write) {
             self.require(MONOTONIC, self.includes(entry, answered.write));
         }
     }
@@ -192,7 +197,7 @@ impl Judge<'_> {
     }
 
     /// Whoever sends the token of a write that survives gets that write, and whatever was acknowledged before it.
-    fn judge_token(&mut self, node: &Node, key: usize, entry: &Entry, from: ReadFrom, write: &Write) {
+    fn judge_token(&mut self, node: &Node, key: usize, entry: &Entry, from: Option<freshness::Database>, write: &Write) {
         let Some((acknowledged, token)) = write.acknowledged else { return };
         let Some(number) = self.world.writes.iter().position(|other| std::ptr::eq(other, write)) else { return };
         if !self.survives(u8::try_from(number + 1).expect("the model writes little")) {
@@ -206,12 +211,16 @@ impl Judge<'_> {
                 smaller.position.0 -= 1;
                 is_met = smaller.is_met_by_log(&node.log);
             }
-            Some(Mutation::TokByCachedR) if from == ReadFrom::Cache => shown = ReadFrom::Primary,
-            Some(Mutation::TokPrimaryGe) if from == ReadFrom::Primary => shown = ReadFrom::Replica,
-            Some(Mutation::JoinAny) => is_met = from != ReadFrom::Cache,
+            Some(Mutation::TokByCachedR) => shown = from.or(Some(freshness::Database::Primary)),
+            Some(Mutation::TokPrimaryGe) => shown = from.and(Some(freshness::Database::Replica)),
+            Some(Mutation::JoinAny) => is_met = from.is_some(),
             _ => {}
         }
-        if is_met || token.is_met(&node.log, Some(product(key)), entry.provenance, shown) {
+        let Provenance { epoch, read_at, .. } = entry.provenance;
+        is_met |= token.is_met_by_version(product(key), entry.provenance)
+            || token.is_met_by_log(&node.log)
+            || shown.is_some_and(|database| token.is_met_by_database(database, epoch, read_at));
+        if is_met {
             let required = self.required(key, |other| other <= acknowledged);
             self.require(READ_YOUR_WRITES, self.includes(entry, required));
         }

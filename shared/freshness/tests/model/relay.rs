@@ -170,8 +170,11 @@ impl Model {
             let Some(written) = world.writes.get(usize::from(write) - 1) else { unreachable!("rows are writes") };
             Says::Changed { key: written.key, version: written.version }
         });
-        let is_fenced_off = relay.expected != length(world) && self.mutation != Some(Mutation::NoFence);
-        let goes_on = matches!(self.mutation, Some(Mutation::NoLink | Mutation::NoLinkNoChain)) && event.is_some();
+        let has_no_link = matches!(self.mutation, Some(Mutation::NoLink | Mutation::NoLinkNoChain));
+        // All but the first also name the one before it in their pipeline.
+        let is_linked = is_first || has_no_link || world.stream.last().map(Stored::link) == Some(relay.last);
+        let is_fenced_off = (relay.expected != length(world) || !is_linked) && self.mutation != Some(Mutation::NoFence);
+        let goes_on = has_no_link && event.is_some();
         if is_fenced_off && !goes_on {
             world.relays[number] = idle(relay);
             return;

@@ -127,7 +127,7 @@ pub(crate) struct Node {
     /// An event whose floor is raised and whose near entry is not yet refreshed.
     pub(crate) unrefreshed: Option<(usize, Entry)>,
     pub(crate) flight: Option<Flight>,
-    /// Of a mutation only: a value that a request has taken before it looks at `as_of`.
+    /// Of mutations only: a value that a request has taken before it looks at the log.
     pub(crate) held: Option<(usize, Entry)>,
     pub(crate) ghost: Ghost,
 }
