@@ -5,6 +5,8 @@ use events::ChangeKind;
 const CHANGES: &str = "freshet_changes_total";
 const IMPORT_LINES: &str = "freshet_import_lines_total";
 
+const COMBINED: &str = "freshet_patch_batch_size";
+
 /// What became of one line of an import.
 #[derive(Clone, Copy)]
 pub(crate) enum LineResult {
@@ -19,6 +21,7 @@ pub(crate) enum LineResult {
 pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
+    metrics::describe_histogram!(COMBINED, "Changes that one transaction of combined patches has committed");
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
@@ -29,6 +32,11 @@ pub fn describe() {
 
 pub(crate) fn change(kind: ChangeKind) {
     metrics::counter!(CHANGES, "kind" => kind.word()).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+pub(crate) fn combined(changes: usize) {
+    metrics::histogram!(COMBINED).record(changes as f64);
 }
 
 pub(crate) fn line(result: LineResult) {

@@ -1,5 +1,6 @@
 //! Every way a write can fail, and the only place where that becomes HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -16,7 +17,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The index that judges races for a sku.
 const SKU_INDEX: &str = "products_sku";
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum WriteError {
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -35,15 +36,21 @@ pub(crate) enum WriteError {
     NotFound(ProductId),
     #[error("another product has this sku")]
     DuplicateSku,
-    /// What it means depends on the cause, which is logged, not sent.
+    /// More patches wait than can be stored in time.
+    #[error("too many changes are waiting; this one was not stored")]
+    Busy,
+    /// Whoever was to store the change is gone, which is logged there.
+    #[error("the service failed; the change may or may not have been stored")]
+    Lost,
+    /// What it means depends on the cause, which is logged, not sent. Several changes may share it.
     #[error("the change could not be stored")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
 }
 
 impl From<sqlx::Error> for WriteError {
     fn from(error: sqlx::Error) -> Self {
         let constraint = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
-        if constraint == Some(SKU_INDEX) { Self::DuplicateSku } else { Self::Database(error) }
+        if constraint == Some(SKU_INDEX) { Self::DuplicateSku } else { Self::Database(Arc::new(error)) }
     }
 }
 
@@ -69,6 +76,8 @@ impl WriteError {
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
                 .with_errors([field_error(FieldFault::new("sku", self))]),
+            Self::Busy => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
+            Self::Lost => of(StatusCode::INTERNAL_SERVER_ERROR),
             Self::Database(error) => match Fault::of(error) {
                 Fault::Away | Fault::Conflict => {
                     let detail = "the database is away or busy; the change may or may not have been stored";

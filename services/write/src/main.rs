@@ -29,12 +29,12 @@ async fn serve(settings: &Settings) -> Result<()> {
     let health = Health::new(&[database::CHECK]);
     let app = App::new(database::pool(&settings.database_url, settings.database_connections_max));
     let mut background = Background::default();
-    background.spawn("outbox watch", watch_outbox(app.pool.clone(), background.stop()));
-    background.spawn("database watch", database::watch(app.pool.clone(), health.clone(), background.stop()));
+    background.spawn("outbox watch", watch_outbox(app.primary.pool.clone(), background.stop()));
+    background.spawn("database watch", database::watch(app.primary.pool.clone(), health.clone(), background.stop()));
     let relay = Relay {
         database: settings.database_url.clone(),
         nats: settings.nats.connect("freshet-write").await?,
-        committed: Arc::clone(&app.committed),
+        committed: Arc::clone(&app.primary.committed),
     };
     background.spawn("relay", relay.run(background.stop()));
     let endpoints = Endpoints {

@@ -1,18 +1,21 @@
 //! Creates one product.
 
 use catalog::{NewProduct, Product};
+use freshness::Token;
 
-use super::{Transaction, decide};
-use crate::app::App;
+use super::{Transaction, decide, moment};
+use crate::app::Primary;
 use crate::error::WriteError;
 use crate::store::products;
 
-pub(crate) async fn create(app: &App, new: NewProduct) -> Result<Product, WriteError> {
-    let mut transaction = Transaction::begin(app).await?;
+pub(crate) async fn create(primary: &Primary, new: NewProduct) -> Result<(Product, Token), WriteError> {
+    let mut connection = primary.pool.acquire().await?;
+    let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let ids = products::reserve_ids(transaction.connection(), 1).await?;
     let id = *ids.first().ok_or(sqlx::Error::RowNotFound)?;
     let now = transaction.now().await?;
     let change = decide::created(id, new, now);
     transaction.commit(std::slice::from_ref(&change), now).await?;
-    Ok(change.after.expect("a created product exists"))
+    let token = moment(&mut connection).await.token(Some((id, change.version)));
+    Ok((change.after.expect("a created product exists"), token))
 }

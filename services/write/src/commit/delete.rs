@@ -1,18 +1,20 @@
 //! Deletes one product: a tombstone stays, so that its id never returns.
 
-use catalog::{ProductId, Version};
+use catalog::ProductId;
+use freshness::Token;
 
-use super::{Transaction, decide};
-use crate::app::App;
+use super::{Transaction, decide, moment};
+use crate::app::Primary;
 use crate::error::WriteError;
 use crate::store::products;
 
-/// Returns the tombstone's version.
-pub(crate) async fn delete(app: &App, id: ProductId) -> Result<Version, WriteError> {
-    let mut transaction = Transaction::begin(app).await?;
+/// Returns the tombstone's token.
+pub(crate) async fn delete(primary: &Primary, id: ProductId) -> Result<Token, WriteError> {
+    let mut connection = primary.pool.acquire().await?;
+    let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let before = products::lock(transaction.connection(), id).await?.ok_or(WriteError::NotFound(id))?;
     let now = transaction.now().await?;
     let change = decide::deleted(&before);
     transaction.commit(std::slice::from_ref(&change), now).await?;
-    Ok(change.version)
+    Ok(moment(&mut connection).await.token(Some((id, change.version))))
 }

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use catalog::{NewProduct, Product, ProductId, ProductPatch, Sku, Version};
 
-use super::{Transaction, decide};
-use crate::app::App;
+use super::{Transaction, decide, moment};
+use crate::app::Primary;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
-use crate::store::products;
+use crate::store::{Moment, products};
 
 /// How often a batch is tried while other writers create the same skus: each retry finds what they have committed,
 /// so that more than one or two need a new writer every time.
@@ -27,31 +27,37 @@ pub(crate) struct BatchResult {
     pub done: Vec<Result<Upserted, WriteError>>,
     /// Why those after the last of `done` were not stored, if there are any.
     pub failure: Option<WriteError>,
+    /// Of each transaction.
+    pub moments: Vec<Moment>,
 }
 
 /// Stores the products in order. One that cannot be stored fails alone; when the database fails, the rest is left.
-pub(crate) async fn upsert(app: &App, products: &[NewProduct]) -> BatchResult {
+pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct]) -> BatchResult {
     let mut done = Vec::with_capacity(products.len());
+    let mut moments = Vec::new();
     let mut waiting = distinct_runs(products);
     waiting.reverse();
     while let Some(run) = waiting.pop() {
-        match try_run(app, run).await {
-            Ok(stored) => done.extend(stored.into_iter().map(Ok)),
+        match try_run(primary, run).await {
+            Ok((stored, moment)) => {
+                done.extend(stored.into_iter().map(Ok));
+                moments.push(moment);
+            }
             Err(error) if is_of_the_data(&error) && run.len() == 1 => done.push(Err(error)),
             Err(error) if is_of_the_data(&error) => {
                 let (first, second) = run.split_at(run.len() / 2);
                 waiting.extend([second, first]);
             }
-            Err(error) => return BatchResult { done, failure: Some(error) },
+            Err(error) => return BatchResult { done, failure: Some(error), moments },
         }
     }
-    BatchResult { done, failure: None }
+    BatchResult { done, failure: None, moments }
 }
 
-async fn try_run(app: &App, run: &[NewProduct]) -> Result<Vec<Upserted>, WriteError> {
+async fn try_run(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, Moment), WriteError> {
     let mut attempt = 1;
     loop {
-        match store(app, run).await {
+        match store(primary, run).await {
             Err(error) if attempt < ATTEMPTS_MAX && is_conflict(&error) => attempt += 1,
             result => return result,
         }
@@ -59,8 +65,9 @@ async fn try_run(app: &App, run: &[NewProduct]) -> Result<Vec<Upserted>, WriteEr
 }
 
 /// One transaction.
-async fn store(app: &App, run: &[NewProduct]) -> Result<Vec<Upserted>, WriteError> {
-    let mut transaction = Transaction::begin(app).await?;
+async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, Moment), WriteError> {
+    let mut connection = primary.pool.acquire().await?;
+    let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let skus: Vec<&str> = run.iter().map(|new| new.sku.as_str()).collect();
     let existing = products::lock_by_sku(transaction.connection(), &skus).await?;
     let existing: HashMap<&Sku, &Product> = existing.iter().map(|product| (&product.sku, product)).collect();
@@ -92,7 +99,7 @@ async fn store(app: &App, run: &[NewProduct]) -> Result<Vec<Upserted>, WriteErro
     } else {
         transaction.commit(&changes, now).await?;
     }
-    Ok(stored)
+    Ok((stored, moment(&mut connection).await))
 }
 
 /// Cuts the products where a sku repeats, so that each of its contents gets a version of its own.

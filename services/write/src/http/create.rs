@@ -53,10 +53,10 @@ use crate::error::WriteError;
 pub(super) async fn post_products(State(app): State<App>, submission: Submission) -> Result<Response, WriteError> {
     match submission {
         Submission::One(new) => {
-            let product = commit::create(&app, new).await?;
-            Ok(created(&product, app.token(Some((product.id, product.version))).await))
+            let (product, token) = commit::create(&app.primary, new).await?;
+            Ok(created(&product, token))
         }
-        Submission::Many(body) => Ok(import(app, body)),
+        Submission::Many(body) => Ok(import(app.primary, body)),
     }
 }
 

@@ -34,8 +34,7 @@ pub(super) async fn delete_product(
     State(app): State<App>,
     ApiPath(id): ApiPath<ProductId>,
 ) -> Result<impl IntoResponse, WriteError> {
-    let version = commit::delete(&app, id).await?;
-    let token = app.token(Some((id, version))).await;
+    let token = commit::delete(&app.primary, id).await?;
     let no_store = HeaderValue::from_static("no-store");
     Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, no_store), (CONSISTENCY_TOKEN, token_value(token))]))
 }

@@ -4,6 +4,7 @@
 //! So memory is bounded by one batch, a client that does not read stops being read, and one that leaves ends the work.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,6 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstrap::{Problem, RequestId, in_request};
 use catalog::{NewProduct, ProductId, Sku, Version};
+use events::{Epoch, Position};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -20,10 +22,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use super::body::NDJSON;
 use super::lines::{Line, Lines};
-use crate::app::App;
+use crate::app::Primary;
 use crate::commit::{self, BatchResult, Upserted};
 use crate::counts::{self, LineResult};
 use crate::error::WriteError;
+use crate::store::Moment;
 
 /// One transaction: enough to spread its cost, and few enough to hold its locks for only tens of milliseconds.
 const BATCH_LINES_MAX: usize = 500;
@@ -82,8 +85,8 @@ pub(super) struct ImportToken {
 }
 
 /// Answers at once, and stores lines while the answer's body is read.
-pub(super) fn import(app: App, body: Body) -> Response {
-    let import = Import { app, lines: Lines::new(body), end: None, is_token_due: false };
+pub(super) fn import(primary: Primary, body: Body) -> Response {
+    let import = Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
     let id = RequestId::current();
     let results = stream::unfold(import, move |mut import| {
         in_request(id.clone(), async move { import.step().await.map(|results| (results, import)) })
@@ -92,10 +95,12 @@ pub(super) fn import(app: App, body: Body) -> Response {
 }
 
 struct Import {
-    app: App,
+    primary: Primary,
     lines: Lines,
     /// Why nothing more is read, once that is so.
     end: Option<End>,
+    /// The last position of each epoch that lines were stored in.
+    stored_to: BTreeMap<Epoch, Position>,
     /// Whether lines were answered, and their token not yet.
     is_token_due: bool,
 }
@@ -118,7 +123,7 @@ impl Import {
         }
         match self.end.replace(End::Clean)? {
             End::Clean if std::mem::take(&mut self.is_token_due) => {
-                let consistency_token = self.app.token(None).await.to_text();
+                let consistency_token = self.token().await;
                 Some(Ok(written(&ImportResult::Token(ImportToken { consistency_token })).into()))
             }
             End::Clean => None,
@@ -153,6 +158,18 @@ impl Import {
         batch
     }
 
+    /// As the header takes it: one token, or several, separated by commas, when the primary has changed meanwhile.
+    async fn token(&mut self) -> String {
+        let mut tokens: Vec<String> = Vec::new();
+        for (&epoch, &position) in &self.stored_to {
+            tokens.push(Moment { epoch, position }.token(None).to_text());
+        }
+        if tokens.is_empty() {
+            tokens.push(commit::moment_now(&self.primary).await.token(None).to_text());
+        }
+        tokens.join(", ")
+    }
+
     /// Stores what can be stored of a batch, and answers each of its lines.
     async fn store(&mut self, batch: Vec<Line>) -> Vec<u8> {
         let mut products = Vec::with_capacity(batch.len());
@@ -161,7 +178,11 @@ impl Import {
             .map(|line| (line.number, parse(line.text).map(|product| products.push(product))))
             .collect();
 
-        let BatchResult { done, failure } = commit::upsert(&self.app, &products).await;
+        let BatchResult { done, failure, moments } = commit::upsert(&self.primary, &products).await;
+        for Moment { epoch, position } in moments {
+            let stored_to = self.stored_to.entry(epoch).or_default();
+            *stored_to = position.max(*stored_to);
+        }
         if let Some(failure) = &failure {
             failure.log();
             self.end = Some(End::Clean);

@@ -9,7 +9,6 @@ use super::answer;
 use super::body::MergePatch;
 use super::openapi::ServerProblems;
 use crate::app::App;
-use crate::commit;
 use crate::error::WriteError;
 
 /// Changes some fields of a product
@@ -46,6 +45,6 @@ pub(super) async fn patch_product(
     ApiPath(id): ApiPath<ProductId>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, WriteError> {
-    let product = commit::patch(&app, id, &patch).await?;
-    Ok(answer(&product, app.token(Some((id, product.version))).await))
+    let (product, token) = app.patches.patch(id, patch).await?;
+    Ok(answer(&product, token))
 }

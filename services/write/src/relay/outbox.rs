@@ -50,8 +50,17 @@ pub(crate) async fn moment(connection: &mut PgConnection) -> Result<(OffsetDateT
     Ok((moment.t, position(moment.h)))
 }
 
-/// The epoch and, in the same snapshot, the first `limit` pending rows in order.
-pub(crate) async fn pending(connection: &mut PgConnection, limit: i64) -> Result<(Epoch, Vec<Pending>), sqlx::Error> {
+/// One snapshot of the epoch and of the first pending rows, in order.
+pub(crate) struct Snapshot {
+    pub(crate) epoch: Epoch,
+    pub(crate) rows: Vec<Pending>,
+    /// The insert position while the statement ran, so after its snapshot: an upper bound of where anything in it was
+    /// committed.
+    pub(crate) position: Position,
+}
+
+/// Reads at most `limit` rows.
+pub(crate) async fn snapshot(connection: &mut PgConnection, limit: i64) -> Result<Snapshot, sqlx::Error> {
     // A crash of one backend loses commits that were not yet durable, and restarts the checkpointer but not the
     // postmaster: so the server counts as started when the later of the two was.
     let rows = sqlx::query!(
@@ -63,6 +72,7 @@ pub(crate) async fn pending(connection: &mut PgConnection, limit: i64) -> Result
                       pg_postmaster_start_time(),
                       (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
                   ) as "started_at!",
+                  (pg_current_wal_insert_lsn() - '0/0')::bigint as "position!",
                   o.id as "id?",
                   o.event_id as "event_id?",
                   o.product_id as "product_id?",
@@ -84,7 +94,8 @@ pub(crate) async fn pending(connection: &mut PgConnection, limit: i64) -> Result
         mark_sequence: unsigned(first.mark_sequence),
         mark_id: first.mark_id,
     };
-    let pending = rows
+    let position = position(first.position);
+    let rows = rows
         .into_iter()
         .filter_map(|row| {
             Some(Pending {
@@ -97,15 +108,7 @@ pub(crate) async fn pending(connection: &mut PgConnection, limit: i64) -> Result
             })
         })
         .collect();
-    Ok((epoch, pending))
-}
-
-/// The insert position now: an upper bound of where anything already visible was committed.
-pub(crate) async fn insert_position(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
-    let lsn = sqlx::query_scalar!(r#"select (pg_current_wal_insert_lsn() - '0/0')::bigint as "lsn!""#)
-        .fetch_one(connection)
-        .await?;
-    Ok(position(lsn))
+    Ok(Snapshot { epoch, rows, position })
 }
 
 /// The rows of these events, as far as they are still pending.
@@ -121,26 +124,27 @@ pub(crate) async fn settle(
     mark_sequence: u64,
     mark_id: Option<Uuid>,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let marked = sqlx::query!(
-        "update epoch
-         set mark_sequence = $2,
-             mark_id = $3
-         where number = $1",
+    let is_marked = sqlx::query_scalar!(
+        r#"with marked as (
+               update epoch
+               set mark_sequence = $2,
+                   mark_id = $3
+               where number = $1
+               returning number
+           ), deleted as (
+               delete from outbox
+               where id = any($4)
+                 and exists (select from marked)
+           )
+           select exists (select from marked) as "is_marked!""#,
         signed(epoch),
         signed(mark_sequence),
-        mark_id
+        mark_id,
+        sent
     )
-    .execute(&mut *transaction)
+    .fetch_one(connection)
     .await?;
-    if marked.rows_affected() != 1 {
-        return Ok(false);
-    }
-    if !sent.is_empty() {
-        sqlx::query!("delete from outbox where id = any($1)", sent).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(true)
+    Ok(is_marked)
 }
 
 /// Begins an epoch, durably: were it lost, the stream would hold a higher one than its own primary.

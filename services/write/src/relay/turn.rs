@@ -1,7 +1,7 @@
 //! One turn of the leader: what is pending goes into the stream, then a heartbeat, then the rows and the mark are settled.
 //!
 //! The order of the steps carries the proof. The stream's end is known before the rows are read; `t` and `h` are read
-//! before the snapshot of the rows; positions are read after it; rows are deleted after the stream's answers; and nothing
+//! before the snapshot of the rows; the position is read after it; rows are deleted after the stream's answers; and nothing
 //! follows a turn in the stream before that is settled, so that any message says of all earlier turns that they are.
 
 use std::time::Instant;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::epoch::{Epoch, StreamEnd, Verdict, decide};
 use super::measures::{self, PrimaryClock};
-use super::outbox::{self, Pending};
+use super::outbox::{self, Pending, Snapshot};
 use super::session::Session;
 use super::stream::{self, Outgoing, Tail};
 
@@ -120,18 +120,19 @@ impl Leader {
         let may_begin_epoch = self.session.is_just_opened();
         let (stream, tail) = stream::learn(&self.context).await?;
         let (t, h) = outbox::moment(&mut self.session.connection).await?;
-        let (epoch, pending) = self.pending().await?;
+        let snapshot = self.snapshot().await?;
+        let epoch = &snapshot.epoch;
         let end = StreamEnd {
             last_sequence: tail.sequence,
             last_epoch: tail.epoch,
-            id_at_mark: id_at_mark(&stream, &tail, &epoch).await?,
+            id_at_mark: id_at_mark(&stream, &tail, epoch).await?,
         };
-        match decide(&epoch, end, unix_ms(t)) {
+        match decide(epoch, end, unix_ms(t)) {
             Verdict::Deposed => Err(RelayError::Deposed { stream: tail.epoch, ours: epoch.number }),
             Verdict::Begin(_) if !may_begin_epoch => Err(RelayError::StaleSession),
             Verdict::Begin(number) => {
                 let connection = &mut self.session.connection;
-                if !outbox::begin_epoch(connection, &epoch, number, tail.sequence, tail.id).await? {
+                if !outbox::begin_epoch(connection, epoch, number, tail.sequence, tail.id).await? {
                     return Err(RelayError::Overtaken);
                 }
                 tracing::info!(epoch = number, before = epoch.number, "epoch_begun");
@@ -143,7 +144,7 @@ impl Leader {
                 let announced = stream::last_announced(&stream, epoch.number).await?;
                 let tail = Tail { epoch: epoch.number, announced, ..tail };
                 if tail.sequence == epoch.mark_sequence {
-                    return self.publish(tail, t, h, pending).await;
+                    return self.publish(tail, t, h, snapshot).await;
                 }
                 // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
@@ -157,19 +158,20 @@ impl Leader {
     /// A turn that follows one of its own.
     async fn go_on(&mut self, tail: Tail) -> Result<Turn, RelayError> {
         let (t, h) = outbox::moment(&mut self.session.connection).await?;
-        let (epoch, pending) = self.pending().await?;
+        let snapshot = self.snapshot().await?;
+        let epoch = &snapshot.epoch;
         let is_ours = epoch.number == tail.epoch
             && (epoch.mark_sequence, epoch.mark_id) == (tail.sequence, tail.id)
             && epoch.made_on_server_of == Some(epoch.server_started_at);
         if !is_ours {
             return Err(RelayError::Overtaken);
         }
-        self.publish(tail, t, h, pending).await
+        self.publish(tail, t, h, snapshot).await
     }
 
-    async fn pending(&mut self) -> Result<(Epoch, Vec<Pending>), RelayError> {
+    async fn snapshot(&mut self) -> Result<Snapshot, RelayError> {
         let limit = i64::try_from(ROWS_MAX + 1).expect("the limit is small");
-        Ok(outbox::pending(&mut self.session.connection, limit).await?)
+        Ok(outbox::snapshot(&mut self.session.connection, limit).await?)
     }
 
     async fn publish(
@@ -177,15 +179,14 @@ impl Leader {
         tail: Tail,
         t: OffsetDateTime,
         h: Position,
-        mut pending: Vec<Pending>,
+        snapshot: Snapshot,
     ) -> Result<Turn, RelayError> {
         let clock = PrimaryClock::showing(t);
-        let has_more = pending.len() > ROWS_MAX;
-        pending.truncate(ROWS_MAX);
-        let position =
-            if pending.is_empty() { h } else { outbox::insert_position(&mut self.session.connection).await? };
-        let mut batch = Batch::new(tail, position);
-        for row in &pending {
+        let Snapshot { mut rows, position, .. } = snapshot;
+        let has_more = rows.len() > ROWS_MAX;
+        rows.truncate(ROWS_MAX);
+        let mut batch = Batch::new(tail, if rows.is_empty() { h } else { position });
+        for row in &rows {
             batch.push_event(row)?;
         }
         let published = batch.messages.len();
@@ -195,8 +196,8 @@ impl Leader {
         }
         let (messages, after) = (batch.messages, batch.tail);
         let sequence = stream::publish(&self.context, &tail, messages).await?;
-        measures::published(clock, after.epoch, pending.iter().map(|row| row.created_at));
-        let sent: Vec<i64> = pending.iter().map(|row| row.id).collect();
+        measures::published(clock, after.epoch, rows.iter().map(|row| row.created_at));
+        let sent: Vec<i64> = rows.iter().map(|row| row.id).collect();
         self.settle(Tail { sequence, ..after }, &sent).await?;
         Ok(Turn { published, has_more })
     }

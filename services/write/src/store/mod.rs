@@ -4,9 +4,25 @@ pub(crate) mod fault;
 pub(crate) mod outbox;
 pub(crate) mod products;
 
+use catalog::{ProductId, Version};
 use events::{Epoch, Position};
+use freshness::Token;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+
+/// Where the write-ahead log was after a commit; of epoch 0 if that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) epoch: Epoch,
+    pub(crate) position: Position,
+}
+
+impl Moment {
+    /// The token of what was committed by then; `product` is what a single-product write made of its product.
+    pub(crate) fn token(self, product: Option<(ProductId, Version)>) -> Token {
+        Token { epoch: self.epoch, position: self.position, product }
+    }
+}
 
 /// The database's clock, in the microseconds that a stored time keeps.
 pub(crate) async fn now(connection: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
@@ -33,7 +49,7 @@ pub(crate) async fn note_server_start(connection: &mut PgConnection) -> sqlx::Re
 
 /// The epoch, 0 while this server has made none or its start was not noted, and the insert position: to be read after
 /// the commit, since what is read in the transaction lies below its commit record.
-pub(crate) async fn moment(connection: &mut PgConnection) -> sqlx::Result<(Epoch, Position)> {
+pub(crate) async fn moment(connection: &mut PgConnection) -> sqlx::Result<Moment> {
     let moment = sqlx::query!(
         r#"select case server_started_at
                       when current_setting('freshet.server_started_at', true)::timestamptz then number
@@ -45,5 +61,5 @@ pub(crate) async fn moment(connection: &mut PgConnection) -> sqlx::Result<(Epoch
     .fetch_one(connection)
     .await?;
     let unsigned = |number: i64| u64::try_from(number).map_err(|fault| sqlx::Error::Decode(fault.into()));
-    Ok((Epoch(unsigned(moment.epoch)?), Position(unsigned(moment.position)?)))
+    Ok(Moment { epoch: Epoch(unsigned(moment.epoch)?), position: Position(unsigned(moment.position)?) })
 }

@@ -21,6 +21,24 @@ pub(crate) async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::
     row.map(product).transpose()
 }
 
+/// Locks those of the products with these ids that nobody else has locked, in the order of their ids.
+pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Product>> {
+    let rows = sqlx::query_as!(
+        ProductRow,
+        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                created_at, updated_at
+         from products
+         where id = any($1)
+           and deleted_at is null
+         order by id
+         for update skip locked",
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(product).collect()
+}
+
 /// Locks those of the products with these skus that exist, in the order of their ids.
 pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Product>> {
     let rows = sqlx::query_as!(
@@ -85,21 +103,23 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
     all_or_nothing(inserted.rows_affected(), products.len())
 }
 
-/// Brings locked products to their next version.
-pub(crate) async fn update(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
-    let columns = Columns::of(products);
+/// Brings locked products to the content given, which is so many versions later.
+pub(crate) async fn update(connection: &mut PgConnection, updates: &[(&Product, u32)]) -> sqlx::Result<()> {
+    let products: Vec<&Product> = updates.iter().map(|(product, _)| *product).collect();
+    let columns = Columns::of(&products);
     let times: Vec<OffsetDateTime> = products.iter().map(|product| product.updated_at).collect();
+    let steps: Vec<i64> = updates.iter().map(|(_, versions)| i64::from(*versions)).collect();
     let updated = sqlx::query!(
         "update products
          set name = after.name, description = after.description, brand = after.brand, category = after.category,
              image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
              version = after.version, updated_at = after.updated_at
          from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                $7::bigint[], $8::text[], $9::integer[], $10::bigint[], $11::timestamptz[])
+                $7::bigint[], $8::text[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::bigint[])
               as after (id, name, description, brand, category, image_url,
-                price, currency, stock, version, updated_at)
+                price, currency, stock, version, updated_at, steps)
          where products.id = after.id
-           and products.version = after.version - 1
+           and products.version = after.version - after.steps
            and products.deleted_at is null",
         &columns.ids,
         &columns.names as _,
@@ -112,6 +132,7 @@ pub(crate) async fn update(connection: &mut PgConnection, products: &[&Product])
         &columns.stocks,
         &columns.versions,
         &times,
+        &steps,
     )
     .execute(connection)
     .await?;

@@ -60,7 +60,7 @@ async fn a_change_that_cannot_be_stored_leaves_no_event(db: PgPool) {
 #[sqlx::test(migrations = "../../migrations")]
 async fn every_commit_wakes_the_relay_and_nothing_else_does(db: PgPool) {
     let shop = Shop::new(db);
-    let has_woken = || tokio::time::timeout(Duration::ZERO, shop.app.committed.notified());
+    let has_woken = || tokio::time::timeout(Duration::ZERO, shop.app.primary.committed.notified());
     let id = shop.lamp().await;
     assert!(has_woken().await.is_ok());
     shop.patch(id, "{}").await;

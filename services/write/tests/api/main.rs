@@ -1,6 +1,7 @@
 //! The API of the write service on a real database: what clients get, and what is stored for them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod combine;
 mod commit;
 mod create;
 mod database;

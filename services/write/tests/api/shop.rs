@@ -98,7 +98,7 @@ impl Shop {
                and deleted_at is null",
         )
         .bind(id)
-        .fetch_optional(&self.app.pool)
+        .fetch_optional(&self.app.primary.pool)
         .await
         .unwrap();
         row.map(|row| row.try_into().unwrap())
@@ -106,7 +106,7 @@ impl Shop {
 
     pub(crate) async fn count_products(&self) -> i64 {
         sqlx::query_scalar("select count(*) from products where deleted_at is null")
-            .fetch_one(&self.app.pool)
+            .fetch_one(&self.app.primary.pool)
             .await
             .unwrap()
     }
@@ -114,7 +114,7 @@ impl Shop {
     /// Everything that the relay would publish, in order.
     pub(crate) async fn events(&self) -> Vec<Event> {
         let rows: Vec<(i64, String, String)> = sqlx::query_as("select product_id, kind, data from outbox order by id")
-            .fetch_all(&self.app.pool)
+            .fetch_all(&self.app.primary.pool)
             .await
             .unwrap();
         rows.into_iter()
