@@ -20,9 +20,11 @@ pub const CHECK: &str = "postgres";
 /// Longest wait for a free connection: past it the service is overloaded or Postgres is away, and a 503 is kinder.
 const ACQUIRE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What Postgres itself ends. Together with the wait above below the request timeout of 10 s, so that the client
+/// One plan for all values of a statement, and what Postgres itself ends. Together with the wait above below the request timeout of 10 s, so that the client
 /// hears of it, and so that no lock outlives the request that took it.
-const SESSION_LIMITS: [(&str, &str); 3] = [
+const SESSION: [(&str, &str); 4] = [
+    // Every statement goes by a key or takes arrays, so that one plan fits all values; to plan costs as much as to run.
+    ("plan_cache_mode", "force_generic_plan"),
     // A batch of 500 lines takes tens of milliseconds.
     ("statement_timeout", "5s"),
     // Longer than any transaction of ours holds a row.
@@ -36,7 +38,7 @@ const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
 /// A pool that connects when it is first used, so that the service starts while Postgres is away.
 pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
-    let options = database.clone().application_name("freshet-write").options(SESSION_LIMITS);
+    let options = database.clone().application_name("freshet-write").options(SESSION);
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_WAIT_MAX)

@@ -10,6 +10,8 @@ pub use message::{Change, ChangeKind, DecodeError, Heartbeat, Message, ProductEv
 
 /// The stream that holds every message.
 pub const STREAM: &str = "CATALOG";
+/// Every subject in it.
+pub const SUBJECTS: &str = "catalog.>";
 /// Every subject of a product event; `catalog.products.{created,updated,deleted}.<id>`.
 pub const PRODUCT_SUBJECTS: &str = "catalog.products.>";
 /// The subject of heartbeats, in the stream too.

@@ -15,7 +15,7 @@ const DATABASE: &str = "freshet";
 const USER: &str = "freshet";
 
 /// Every server has the same: a replica refuses to start with smaller limits than its primary.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     // Trust is enough on loopback, and no socket file needs a short path or a folder that two users may write.
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
@@ -27,6 +27,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("max_connections", "300"),
     // A replica's long query is not cancelled by the primary's vacuum ...
     ("hot_standby_feedback", "on"),
+    // How far the feedback may lag: what the outbox has lost since then is looked at again and again by the relay.
+    ("wal_receiver_status_interval", "1s"),
     // ... and never holds up replay, which every reader waits for, for longer than this.
     ("max_standby_streaming_delay", "5s"),
     // A replica that lost its primary looks for it again soon; the default is 5 s.

@@ -6,19 +6,16 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
 use tokio::time::timeout;
+
+use super::session::server_start;
 
 /// A connection is cheap beside the work of a second, and for about this long may such heartbeats go on.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest look; one that fails says nothing.
 const LOOK_MAX: Duration = Duration::from_secs(5);
-
-/// What tells a server from any other.
-pub(super) async fn server_start(connection: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
-    sqlx::query_scalar!(r#"select pg_postmaster_start_time() as "start!""#).fetch_one(connection).await
-}
 
 /// Returns when `database` names another primary than the one that was started at `own_start`.
 pub(super) async fn has_moved(database: &PgConnectOptions, own_start: OffsetDateTime) {

@@ -74,11 +74,8 @@ impl Relay {
     }
 
     /// Leads until the session is lost or no longer with the primary, or the service stops.
-    async fn lead(&self, mut session: Session, context: &jetstream::Context, stop: &CancellationToken) {
-        let start = tokio::time::timeout(TURN_TIMEOUT, address::server_start(&mut session.connection)).await;
-        let Ok(Ok(own_start)) = start else {
-            return tracing::warn!(?start, "relay_session_lost");
-        };
+    async fn lead(&self, session: Session, context: &jetstream::Context, stop: &CancellationToken) {
+        let own_start = session.server_started_at;
         tracing::info!("relay_leads");
         measures::set_leader(true);
         let is_deposed = tokio::select! {

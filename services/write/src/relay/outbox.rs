@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::epoch::Epoch;
+use super::session::Session;
 
 /// A committed change that waits for the stream.
 #[derive(Clone, Debug)]
@@ -60,18 +61,12 @@ pub(crate) struct Snapshot {
 }
 
 /// Reads at most `limit` rows.
-pub(crate) async fn snapshot(connection: &mut PgConnection, limit: i64) -> Result<Snapshot, sqlx::Error> {
-    // A crash of one backend loses commits that were not yet durable, and restarts the checkpointer but not the
-    // postmaster: so the server counts as started when the later of the two was.
+pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapshot, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select e.number,
                   e.server_started_at,
                   e.mark_sequence,
                   e.mark_id,
-                  greatest(
-                      pg_postmaster_start_time(),
-                      (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
-                  ) as "started_at!",
                   (pg_current_wal_insert_lsn() - '0/0')::bigint as "position!",
                   o.id as "id?",
                   o.event_id as "event_id?",
@@ -84,13 +79,13 @@ pub(crate) async fn snapshot(connection: &mut PgConnection, limit: i64) -> Resul
            order by o.id"#,
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(&mut session.connection)
     .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let epoch = Epoch {
         number: unsigned(first.number),
         made_on_server_of: first.server_started_at,
-        server_started_at: first.started_at,
+        server_started_at: session.server_started_at,
         mark_sequence: unsigned(first.mark_sequence),
         mark_id: first.mark_id,
     };

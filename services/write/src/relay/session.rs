@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
+use time::OffsetDateTime;
 
 /// The lock of the one leader, the same in every instance; "freshet" in ASCII.
 const LEADER_LOCK: i64 = 0x66_7265_7368_6574;
@@ -11,7 +12,7 @@ const LEADER_LOCK: i64 = 0x66_7265_7368_6574;
 /// Settings of the session. Dead peers are noticed within about 10 s instead of two hours, and no statement of the
 /// relay is long. Its commits may be lost in a crash: the stream shows again what they said, and the next session begins
 /// a new epoch anyway; only the epoch itself is stored durably.
-const OPTIONS: [(&str, &str); 7] = [
+const OPTIONS: [(&str, &str); 8] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
     ("tcp_keepalives_count", "3"),
@@ -19,6 +20,7 @@ const OPTIONS: [(&str, &str); 7] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "5s"),
     ("synchronous_commit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// For how long a session counts as one that was just opened: some asks for the lock, and a slow turn before its own.
@@ -27,6 +29,8 @@ const JUST_OPENED_MAX: Duration = Duration::from_secs(10);
 /// A session that may hold the leader's lock.
 pub struct Session {
     pub(crate) connection: PgConnection,
+    /// When its server was started, which no session outlives.
+    pub(crate) server_started_at: OffsetDateTime,
     /// Where the URL leads to may have changed since.
     pub opened_at: Instant,
 }
@@ -55,8 +59,22 @@ impl Session {
 
 pub(crate) async fn connect(database: &PgConnectOptions) -> Result<Session, sqlx::Error> {
     let opened_at = Instant::now();
-    let connection = database.clone().application_name("freshet-relay").options(OPTIONS).connect().await?;
-    Ok(Session { connection, opened_at })
+    let mut connection = database.clone().application_name("freshet-relay").options(OPTIONS).connect().await?;
+    let server_started_at = server_start(&mut connection).await?;
+    Ok(Session { connection, server_started_at, opened_at })
+}
+
+/// Tells a server from any other, and from itself before a restart. A crash of one backend loses commits that were not
+/// yet durable, and restarts the checkpointer but not the postmaster: so the later of the two counts.
+pub(super) async fn server_start(connection: &mut PgConnection) -> sqlx::Result<OffsetDateTime> {
+    sqlx::query_scalar!(
+        r#"select greatest(
+               pg_postmaster_start_time(),
+               (select backend_start from pg_stat_activity where backend_type = 'checkpointer')
+           ) as "start!""#
+    )
+    .fetch_one(connection)
+    .await
 }
 
 pub(crate) async fn claim(mut session: Session) -> Result<Claim, sqlx::Error> {

@@ -33,6 +33,19 @@ pub(super) struct Tail {
     pub(super) announced: Option<OffsetDateTime>,
 }
 
+impl Tail {
+    /// `last` is the message there, if it is one of ours.
+    fn at(sequence: u64, last: Option<&Message>) -> Self {
+        let epoch = last.map_or(0, |last| last.stamp().epoch.0);
+        Self { sequence, id: last.map(Message::id), link: last.map(Message::link), epoch, announced: None }
+    }
+
+    /// Whether the stream ends with a message of ours that is of an earlier epoch.
+    pub(super) fn is_before(&self, epoch: u64) -> bool {
+        self.id.is_some() && self.epoch < epoch
+    }
+}
+
 /// Opens the stream and reads how it ends, from the stream's leader; makes the stream if there is none.
 pub(super) async fn learn(context: &jetstream::Context) -> Result<(Stream, Tail), RelayError> {
     let stream = match context.get_stream(events::STREAM).await {
@@ -45,12 +58,14 @@ pub(super) async fn learn(context: &jetstream::Context) -> Result<(Stream, Tail)
         Err(error) => return Err(RelayError::stream(error)),
     };
     let state = stream.get_info().await.map_err(RelayError::stream)?.state;
-    let mut tail = Tail { sequence: state.last_sequence, ..Tail::default() };
-    if let Some(last) = message_at(&stream, tail.sequence).await? {
-        (tail.id, tail.link) = (Some(last.id()), Some(last.link()));
-        tail.epoch = last.stamp().epoch.0;
-    }
-    Ok((stream, tail))
+    let last = message_at(&stream, state.last_sequence).await?;
+    Ok((stream, Tail::at(state.last_sequence, last.as_ref())))
+}
+
+/// How the stream ends, by a single request.
+pub(super) async fn end(stream: &Stream) -> Result<Tail, RelayError> {
+    let message = stream.get_last_raw_message_by_subject(events::SUBJECTS).await.map_err(RelayError::stream)?;
+    Ok(Tail::at(message.sequence, Message::decode(&message.payload).ok().as_ref()))
 }
 
 /// The message at a sequence; `None` if there is none, or none of ours.
@@ -123,13 +138,15 @@ pub(super) async fn publish(
         answers.push(async { sent?.await });
     }
     let mut sequence = tail.sequence;
-    let mut failure = None;
+    let mut failure: Option<RelayError> = None;
     // All at once: answers that a dead server owes cost one timeout together, not one each.
     for answer in join_all(answers).await {
         match answer {
             Ok(ack) if ack.sequence == sequence + 1 && !ack.duplicate => sequence = ack.sequence,
-            Ok(ack) => failure = failure.or(Some(RelayError::Fenced { expected: sequence + 1, got: ack.sequence })),
-            Err(error) => failure = failure.or(Some(RelayError::stream(error))),
+            Err(error) if error.kind() != context::PublishErrorKind::WrongLastSequence => {
+                failure = failure.or(Some(RelayError::stream(error)));
+            }
+            _ => failure = failure.or(Some(RelayError::Fenced { expected: sequence })),
         }
     }
     failure.map_or(Ok(sequence), Err)

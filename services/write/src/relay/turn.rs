@@ -40,8 +40,8 @@ pub enum RelayError {
     Database(#[from] sqlx::Error),
     #[error("the stream could not be read or written")]
     Stream(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the stream stored a message at {got} where {expected} was expected")]
-    Fenced { expected: u64, got: u64 },
+    #[error("the stream does not end at {expected}, where it was left")]
+    Fenced { expected: u64 },
     #[error("another relay has stored a later mark")]
     Overtaken,
     #[error("the stream is in epoch {stream}, this primary in {ours}: another primary has taken over")]
@@ -137,14 +137,14 @@ impl Leader {
                 }
                 tracing::info!(epoch = number, before = epoch.number, "epoch_begun");
                 measures::epoch_begun();
-                self.tail = Some(Tail { epoch: number, ..tail });
                 Ok(Turn { published: 0, has_more: true })
             }
+            Verdict::Continue if tail.is_before(epoch.number) => self.break_in(&stream, t, h, snapshot).await,
             Verdict::Continue => {
                 let announced = stream::last_announced(&stream, epoch.number).await?;
                 let tail = Tail { epoch: epoch.number, announced, ..tail };
                 if tail.sequence == epoch.mark_sequence {
-                    return self.publish(tail, t, h, snapshot).await;
+                    return self.publish(tail, t, h, &snapshot.rows, snapshot.position).await;
                 }
                 // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
@@ -166,12 +166,41 @@ impl Leader {
         if !is_ours {
             return Err(RelayError::Overtaken);
         }
-        self.publish(tail, t, h, snapshot).await
+        self.publish(tail, t, h, &snapshot.rows, snapshot.position).await
+    }
+
+    /// Publishes the first message of an epoch that the stream does not know yet.
+    ///
+    /// The relay of an old primary may go on in the epoch before, with turn upon turn and never a pause. So the stream's
+    /// end is read anew right before, as often as it takes, and what follows it is short. That is safe only here: without
+    /// a message of this epoch in the stream, nobody can have sent these rows in it, or later ones. The first message
+    /// fences the old relay off for good.
+    async fn break_in(
+        &mut self,
+        stream: &Stream,
+        t: OffsetDateTime,
+        h: Position,
+        snapshot: Snapshot,
+    ) -> Result<Turn, RelayError> {
+        let Snapshot { epoch, mut rows, position } = snapshot;
+        let is_cut = rows.len() > 1;
+        rows.truncate(1);
+        loop {
+            let end = stream::end(stream).await?;
+            if !end.is_before(epoch.number) {
+                return Err(RelayError::Overtaken);
+            }
+            let tail = Tail { epoch: epoch.number, announced: None, ..end };
+            match self.publish_all(tail, t, h, &rows, position, is_cut).await {
+                Err(RelayError::Fenced { .. }) => {}
+                turn => return turn,
+            }
+        }
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, RelayError> {
         let limit = i64::try_from(ROWS_MAX + 1).expect("the limit is small");
-        Ok(outbox::snapshot(&mut self.session.connection, limit).await?)
+        Ok(outbox::snapshot(&mut self.session, limit).await?)
     }
 
     async fn publish(
@@ -179,14 +208,26 @@ impl Leader {
         tail: Tail,
         t: OffsetDateTime,
         h: Position,
-        snapshot: Snapshot,
+        rows: &[Pending],
+        position: Position,
+    ) -> Result<Turn, RelayError> {
+        let has_more = rows.len() > ROWS_MAX;
+        let rows = rows.get(..ROWS_MAX).unwrap_or(rows);
+        self.publish_all(tail, t, h, rows, position, has_more).await
+    }
+
+    async fn publish_all(
+        &mut self,
+        tail: Tail,
+        t: OffsetDateTime,
+        h: Position,
+        rows: &[Pending],
+        position: Position,
+        has_more: bool,
     ) -> Result<Turn, RelayError> {
         let clock = PrimaryClock::showing(t);
-        let Snapshot { mut rows, position, .. } = snapshot;
-        let has_more = rows.len() > ROWS_MAX;
-        rows.truncate(ROWS_MAX);
         let mut batch = Batch::new(tail, if rows.is_empty() { h } else { position });
-        for row in &rows {
+        for row in rows {
             batch.push_event(row)?;
         }
         let published = batch.messages.len();

@@ -180,7 +180,7 @@ async fn a_publish_behind_the_back_of_the_leader_is_fenced_off_and_survived(db: 
     let expected = [shop.commit(1, 1).await, shop.commit(1, 2).await];
     let foreign = shop.stream().await.get_info().await.unwrap().state.last_sequence;
 
-    assert!(matches!(leader.turn().await, Err(RelayError::Stream(_))));
+    assert!(matches!(leader.turn().await, Err(RelayError::Fenced { .. })));
     leader.forget_stream();
     settle(&mut leader).await;
 
@@ -205,6 +205,40 @@ async fn the_relay_of_an_old_primary_stops_when_it_sees_a_higher_epoch(db: PgPoo
 
     assert!(matches!(leader.turn().await, Err(RelayError::Deposed { .. })));
     assert_eq!(shop.outbox_rows().await, 1, "nothing is lost");
+}
+
+/// After a promotion, with writes on the old primary that never pause either.
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_new_epoch_gets_in_between_the_turns_of_an_old_relay_that_never_pauses(db: PgPool) {
+    let shop = Shop::open(db).await;
+    settle(&mut shop.leader().await).await;
+    let old = shop.epoch().await;
+    sqlx::query("update epoch set server_started_at = server_started_at - interval '1 hour'")
+        .execute(&shop.db)
+        .await
+        .unwrap();
+    let events = [shop.commit(1, 1).await, shop.commit(1, 2).await];
+    let never_pauses = async {
+        loop {
+            shop.put_heartbeat(old, OffsetDateTime::now_utc()).await;
+            for _ in 0..3 {
+                shop.outbox_rows().await;
+            }
+        }
+    };
+    let mut leader = shop.leader().await;
+    let first = async {
+        assert!(leader.turn().await.unwrap().has_more, "the epoch is begun");
+        leader.turn().await.unwrap()
+    };
+    let turn = tokio::select! {
+        turn = first => turn,
+        () = never_pauses => unreachable!("it never ends"),
+    };
+    assert_eq!((turn.published, turn.has_more), (1, true), "what comes first is short");
+    leader.forget_stream();
+    settle(&mut leader).await;
+    assert_eq!(shop.events().await, events);
 }
 
 #[sqlx::test(migrations = "../../migrations")]

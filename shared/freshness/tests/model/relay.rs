@@ -161,7 +161,10 @@ impl Model {
     fn publish(&self, world: &mut World, number: usize) {
         let mut relay = world.relays[number];
         let is_first = relay.unsent == relay.rows;
-        if self.mutation == Some(Mutation::ExpLate) && is_first {
+        // While the stream does not know the epoch, an old relay may go on in the one before as fast as it can: the end is
+        // read anew right before. Nobody can have sent these rows, or later ones, in this epoch.
+        let is_unknown = world.stream.last().map_or(0, |end| end.epoch) < relay.epoch;
+        if is_first && (is_unknown || self.mutation == Some(Mutation::ExpLate)) {
             relay.expected = length(world);
             relay.last = world.stream.last().map(Stored::link).unwrap_or_default();
         }

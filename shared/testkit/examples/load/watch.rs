@@ -13,6 +13,8 @@ use crate::wire::Connection;
 
 /// Between two looks at the same product: well below what is measured, and some load less.
 const PAUSE: Duration = Duration::from_micros(300);
+/// Far below what the node lets a connection be idle for.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// After it a patch counts as never shown, and the round as failed. A machine that cannot keep up shows them late, but does.
 const SHOWN_MAX: Duration = Duration::from_mins(1);
 
@@ -42,14 +44,17 @@ pub(crate) fn watch(url: &str, from: &Receiver<Patched>) -> Result<HashMap<u64, 
     let mut shown = HashMap::new();
     let mut waiting: Vec<Patched> = Vec::new();
     let mut is_over = false;
+    let mut idle_since = Instant::now();
     while !(is_over && waiting.is_empty()) {
         if waiting.is_empty() {
             match from.recv() {
                 Ok(patched) => waiting.push(patched),
                 Err(_) => break,
             }
-            // One that was idle may be closed by the node just now.
-            connection = Connection::open(url)?;
+            // One that was idle for long may be closed by the node just now.
+            if idle_since.elapsed() > IDLE_MAX {
+                connection = Connection::open(url)?;
+            }
         }
         while !is_over {
             match from.try_recv() {
@@ -71,7 +76,9 @@ pub(crate) fn watch(url: &str, from: &Receiver<Patched>) -> Result<HashMap<u64, 
             }
         });
         failed?;
-        if !waiting.is_empty() {
+        if waiting.is_empty() {
+            idle_since = Instant::now();
+        } else {
             thread::sleep(PAUSE);
         }
     }

@@ -119,6 +119,12 @@ pub(crate) struct Isolated {
     pub(crate) ops_url: String,
 }
 
+impl Drop for Isolated {
+    fn drop(&mut self) {
+        tokio::task::block_in_place(|| self.process.kill9());
+    }
+}
+
 pub(crate) fn isolated_write_node(stage: &Failover) -> Isolated {
     let [port, ops_port] = xtask::ports::free(2)[..] else { unreachable!("as many as were asked for") };
     let env = [
