@@ -49,7 +49,8 @@ impl<'a> Transaction<'a> {
 
     /// Writes the changes, which were decided at `now`, with one event each, and commits.
     async fn commit(mut self, changes: &[Change], now: OffsetDateTime) -> Result<(), WriteError> {
-        let created: Vec<&Product> = of_kind(changes, ChangeKind::Created).filter_map(|new| new.after.as_ref()).collect();
+        let created: Vec<&Product> =
+            of_kind(changes, ChangeKind::Created).filter_map(|new| new.after.as_ref()).collect();
         let updates = updates(changes);
         let connection = &mut *self.inner;
         if !updates.is_empty() {

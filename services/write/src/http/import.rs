@@ -86,7 +86,8 @@ pub(super) struct ImportToken {
 
 /// Answers at once, and stores lines while the answer's body is read.
 pub(super) fn import(primary: Primary, body: Body) -> Response {
-    let import = Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
+    let import =
+        Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
     let id = RequestId::current();
     let results = stream::unfold(import, move |mut import| {
         in_request(id.clone(), async move { import.step().await.map(|results| (results, import)) })

@@ -104,11 +104,11 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
 }
 
 /// Brings locked products to the content given, which is so many versions later.
-pub(crate) async fn update(connection: &mut PgConnection, updates: &[(&Product, u32)]) -> sqlx::Result<()> {
-    let products: Vec<&Product> = updates.iter().map(|(product, _)| *product).collect();
+pub(crate) async fn update(connection: &mut PgConnection, finals: &[(&Product, u32)]) -> sqlx::Result<()> {
+    let products: Vec<&Product> = finals.iter().map(|(product, _)| *product).collect();
     let columns = Columns::of(&products);
     let times: Vec<OffsetDateTime> = products.iter().map(|product| product.updated_at).collect();
-    let steps: Vec<i64> = updates.iter().map(|(_, versions)| i64::from(*versions)).collect();
+    let steps: Vec<i64> = finals.iter().map(|(_, versions)| i64::from(*versions)).collect();
     let updated = sqlx::query!(
         "update products
          set name = after.name, description = after.description, brand = after.brand, category = after.category,

@@ -77,7 +77,10 @@ async fn a_patch_that_the_database_refuses_fails_alone(db: PgPool) {
     let ids = lamps(&shop, 3).await;
     for statement in [
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$",
-        &format!("create trigger refuse before update on products for each row when (new.id = {}) execute function refuse()", ids[1]),
+        &format!(
+            "create trigger refuse before update on products for each row when (new.id = {}) execute function refuse()",
+            ids[1]
+        ),
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&db).await.unwrap();
     }

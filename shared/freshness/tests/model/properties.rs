@@ -116,7 +116,8 @@ impl Judge<'_> {
         }
         let Some(flight) = node.flight.filter(|flight| flight.key == key) else { return };
         let (Landed::Read(entry) | Landed::Admitted(entry, _)) = flight.landed else { return };
-        let from = if flight.source == Source::Replica { freshness::Database::Replica } else { freshness::Database::Primary };
+        let from =
+            if flight.source == Source::Replica { freshness::Database::Replica } else { freshness::Database::Primary };
         // A row of a higher epoch would tell the node of that epoch; its `as_of` would be none.
         if entry.provenance.epoch == node.log.epoch()
             && self.model.admits_row(&mut node.log.clone(), key, &entry)
@@ -197,7 +198,14 @@ impl Judge<'_> {
     }
 
     /// Whoever sends the token of a write that survives gets that write, and whatever was acknowledged before it.
-    fn judge_token(&mut self, node: &Node, key: usize, entry: &Entry, from: Option<freshness::Database>, write: &Write) {
+    fn judge_token(
+        &mut self,
+        node: &Node,
+        key: usize,
+        entry: &Entry,
+        from: Option<freshness::Database>,
+        write: &Write,
+    ) {
         let Some((acknowledged, token)) = write.acknowledged else { return };
         let Some(number) = self.world.writes.iter().position(|other| std::ptr::eq(other, write)) else { return };
         if !self.survives(u8::try_from(number + 1).expect("the model writes little")) {
