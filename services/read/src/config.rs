@@ -68,7 +68,7 @@ pub struct ReadSettings {
         value_parser = clap::value_parser!(u64).range(1..=HORIZON_SECONDS_MAX))]
     pub horizon_seconds: u64,
 
-    /// How long to wait at start for the stream of changes; after it the node answers from Postgres alone
+    /// How long the stream of changes may be silent at start; after it the node answers from Postgres alone
     #[arg(long, env = "FRESHET_NATS_WAIT_MS", default_value_t = 5_000, value_name = "MS",
         value_parser = clap::value_parser!(u64).range(1..=LAG_MS_MAX))]
     pub nats_wait_ms: u64,

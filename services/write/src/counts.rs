@@ -5,6 +5,7 @@ use events::ChangeKind;
 const CHANGES: &str = "freshet_changes_total";
 const IMPORT_LINES: &str = "freshet_import_lines_total";
 
+const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
 
 /// What became of one line of an import.
@@ -22,6 +23,8 @@ pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
     metrics::describe_histogram!(COMBINED, "Changes that one transaction of combined patches has committed");
+    metrics::describe_counter!(HELD, "Patches that waited for another transaction which held their product");
+    metrics::counter!(HELD).absolute(0);
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
@@ -37,6 +40,10 @@ pub(crate) fn change(kind: ChangeKind) {
 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
 pub(crate) fn combined(changes: usize) {
     metrics::histogram!(COMBINED).record(changes as f64);
+}
+
+pub(crate) fn held(patches: usize) {
+    metrics::counter!(HELD).increment(patches as u64);
 }
 
 pub(crate) fn line(result: LineResult) {

@@ -56,6 +56,8 @@ pub struct AtHand {
     pub route: &'static str,
     /// Its `Vary` names `Accept-Encoding`: for whoever takes compressed answers, a large one comes from the router.
     pub answer: Response,
+    /// Called if it is given.
+    pub on_answer: fn(),
 }
 
 impl Framed {
@@ -82,12 +84,13 @@ impl Framed {
         let (method, uri, headers, begun) = (request.method(), request.uri(), request.headers(), Instant::now());
         let head = Head { method, uri, headers, begun };
         // A panic comes again on the long way, where it is answered.
-        let AtHand { route, mut answer } = catch_unwind(AssertUnwindSafe(|| shortcut(head))).ok()??;
+        let AtHand { route, mut answer, on_answer } = catch_unwind(AssertUnwindSafe(|| shortcut(head))).ok()??;
         if headers.contains_key(header::ACCEPT_ENCODING) && is_worth_compressing(&answer) {
             return None;
         }
         // Whoever asks too often is told so there, too.
         frame.admit(self.peer).ok()?;
+        on_answer();
         let id = RequestId::choose(headers, begun);
         frame.finish(&mut answer, &id);
         id.sync_scope(|| Access::begin(begun, method, Route::Named(route)).end(answer.status()));

@@ -9,6 +9,12 @@ use clap::Parser;
 use testkit::torture::{self, Plan};
 use xtask::interrupt;
 
+/// From here on a run must also have asked much of the system.
+const LONG_MINUTES: u64 = 10;
+const READS_MIN: u64 = 1_000_000;
+/// Of each kind.
+const FAULTS_MIN: u32 = 5;
+
 /// Tortures a whole stack, and fails if a promise was broken
 #[derive(Parser)]
 struct Arguments {
@@ -31,5 +37,9 @@ async fn main() -> Result<ExitCode> {
     let plan = Plan { duration: Duration::from_mins(minutes), seed, reads_per_second };
     let report = torture::run(plan).await?;
     println!("{report}");
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let shortfalls = if minutes >= LONG_MINUTES { report.shortfalls(READS_MIN, FAULTS_MIN) } else { Vec::new() };
+    for shortfall in &shortfalls {
+        println!("too little: {shortfall}");
+    }
+    Ok(if report.is_good() && shortfalls.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

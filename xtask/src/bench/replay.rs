@@ -54,7 +54,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Line>> {
     bench.say(&format!("  {messages} messages are in the stream"));
 
     // Else a node that takes long would begin to serve from Postgres alone.
-    let settings = [("FRESHET_NATS_URL", nats.url()), ("FRESHET_NATS_WAIT_MS", "3600000".to_owned())];
+    let settings = [("FRESHET_NATS_URL", nats.url())];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let (launch, port, ops_port) = bench.read_node("read-replaying", &settings)?;
     let replayed = |_: Duration| {

@@ -58,12 +58,11 @@ impl HotAnswers {
         let near = self.log.near(id, head.begun).ok()??;
         let Content::Product(body) = &near.entry.content else { return None };
         let as_of = AsOf::header_for(as_of.as_deref(), near.entry.epoch)?;
-        measures::near_hit();
         let mut headers = self.headers.clone();
         headers.insert(header::ETAG, near.etag.clone());
         headers.insert(CATALOG_AS_OF, as_of);
         let mut answer = Response::new(Body::from(body.clone()));
         *answer.headers_mut() = headers;
-        Some(AtHand { route: ROUTE, answer })
+        Some(AtHand { route: ROUTE, answer, on_answer: measures::near_hit })
     }
 }

@@ -78,11 +78,15 @@ impl Follower {
 
     /// Follows the stream until `stop`.
     ///
-    /// After `patience` without having caught up the check passes all the same: the node then answers from Postgres.
+    /// After `patience` without a heartbeat, old or new, the check passes all the same: the node then answers from Postgres. A replay is
+    /// waited for, however long it takes.
     pub(crate) async fn run(mut self, patience: Duration, stop: CancellationToken) -> anyhow::Result<()> {
         let health = self.health.clone();
+        let log = Arc::clone(&self.log);
         let give_up_waiting = async {
-            tokio::time::sleep(patience).await;
+            while let Some(rest) = patience.checked_sub(log.silence()).filter(|rest| !rest.is_zero()) {
+                tokio::time::sleep(rest).await;
+            }
             health.set(CHECK, Ok(()));
             std::future::pending::<()>().await;
         };

@@ -142,13 +142,22 @@ impl SharedLog {
         self.near.is_used()
     }
 
+    /// How long ago the last heartbeat was processed, or this began.
+    pub(crate) fn silence(&self) -> Duration {
+        self.silence_at(Instant::now())
+    }
+
+    fn silence_at(&self, now: Instant) -> Duration {
+        let heard_at = Duration::from_millis(self.heard_at_ms.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.begun).saturating_sub(heard_at)
+    }
+
     /// What is kept near of a product; the error says why nothing may be.
     pub(crate) fn near(&self, id: ProductId, now: Instant) -> Result<Option<Arc<NearEntry>>, NearBypass> {
         if !self.near.is_used() {
             return Err(NearBypass::Unused);
         }
-        let heard_at = Duration::from_millis(self.heard_at_ms.load(Ordering::Relaxed));
-        if now.saturating_duration_since(self.begun).saturating_sub(heard_at) > self.silence_max {
+        if self.silence_at(now) > self.silence_max {
             return Err(NearBypass::Silence);
         }
         Ok(self.near.get(id, self.generation.load(Ordering::Acquire)))

@@ -67,7 +67,7 @@ pub(crate) async fn cuts(connection: &mut PgConnection) -> Result<Vec<Cut>, sqlx
         select number as "number!", kept_to as "kept_to!"
         from cut
         union all
-        select number + 1, (coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn()) - '0/0')::bigint
+        select number + 1, settled_to
         from epoch
         where case
             when pg_is_in_recovery() or number = 0 then false

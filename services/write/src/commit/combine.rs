@@ -1,11 +1,11 @@
 //! Combines patches: those that arrive while one transaction commits share the next one.
 //!
 //! Nothing waits on purpose, so that a lone patch is as fast as ever; under load, the cost of a transaction is shared by
-//! all that came meanwhile. A product that another transaction holds is not waited for here: its patches go the slow way,
-//! one transaction each, and so do all patches of a batch that failed without a trace.
+//! all that came meanwhile. A product that another transaction holds is not waited for here: its patches, and those that
+//! follow them, are combined into transactions of their own.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catalog::{Product, ProductId, ProductPatch};
@@ -13,7 +13,7 @@ use freshness::Token;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{Transaction, decide, moment, patch};
+use super::{Transaction, decide, moment};
 use crate::app::Primary;
 use crate::counts;
 use crate::error::WriteError;
@@ -22,17 +22,19 @@ use crate::store::products;
 
 /// Patches of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
-/// Patches that may wait: more would wait for longer than their clients do.
+/// Patches under way: more would wait for longer than their clients do.
 const WAITING_MAX: usize = 4_096;
-/// Longest time for a batch. The database ends whatever is its own fault before; this is for one that has vanished.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(15);
+/// Longest time for a transaction, below the requests' own limit. Postgres ends sooner what is its own fault; this is for
+/// one that has vanished.
+const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(8);
 
 type Outcome = Result<(Product, Token), WriteError>;
 
 /// The way of a patch of one product into the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Patches {
-    waiting: mpsc::Sender<Waiting>,
+    waiting: mpsc::UnboundedSender<Waiting>,
+    places: Arc<Semaphore>,
 }
 
 struct Waiting {
@@ -41,85 +43,191 @@ struct Waiting {
     answer: oneshot::Sender<Outcome>,
 }
 
+/// What is done about a product that another transaction holds.
+#[derive(Clone, Copy)]
+enum Held {
+    PassOver,
+    WaitFor,
+}
+
 impl Patches {
     /// Stores what is sent until every clone of the result is gone.
     pub(crate) fn begin(primary: Primary) -> Self {
-        let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
-        // The other half of the connections is left to whoever waits for nothing.
-        let places = (primary.pool.options().get_max_connections() / 2).max(1);
-        let slow_places = Arc::new(Semaphore::new(places as usize));
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let slow = SlowLane::new(&primary);
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
-                let batch = std::mem::take(&mut batch);
-                // A task of its own: a panic costs this batch and no other.
-                let stored = tokio::spawn(store_all(primary.clone(), Arc::clone(&slow_places), batch)).await;
-                if let Err(error) = stored {
-                    tracing::error!(%error, "patches_lost");
+                let batch = batch.drain(..).filter_map(|waiting| slow.join(waiting)).collect();
+                for group in by_product(store_all(&primary, batch, Held::PassOver).await) {
+                    slow.open(primary.clone(), group);
                 }
             }
         });
-        Self { waiting: sender }
+        Self { waiting: sender, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
     /// The product after the patch; the same version as before if the patch changes nothing.
     pub(crate) async fn patch(&self, id: ProductId, patch: ProductPatch) -> Outcome {
+        let _place = self.places.try_acquire().map_err(|_| WriteError::Busy)?;
         let (answer, outcome) = oneshot::channel();
-        self.waiting.try_send(Waiting { id, patch, answer }).map_err(|_| WriteError::Busy)?;
+        self.waiting.send(Waiting { id, patch, answer }).map_err(|_| WriteError::Lost)?;
         outcome.await.unwrap_or(Err(WriteError::Lost))
     }
 }
 
-async fn store_all(primary: Primary, slow_places: Arc<Semaphore>, mut batch: Vec<Waiting>) {
-    // Nobody would hear of these any more; their clients have been told that they may or may not be stored.
-    batch.retain(|waiting| !waiting.answer.is_closed());
-    let stored = timeout(BATCH_TIME_MAX, store(&primary, &batch));
-    let outcomes = match stored.await.unwrap_or_else(|_| Err(timed_out())) {
-        Ok(outcomes) => outcomes,
-        Err(error) if is_undone(&error) => batch.iter().map(|_| None).collect(),
-        Err(error) => batch.iter().map(|_| Some(Err(error.clone()))).collect(),
-    };
-    let mut slow: HashMap<ProductId, Vec<Waiting>> = HashMap::new();
-    for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-        match outcome {
-            // Whoever has gone meanwhile is not told.
-            Some(outcome) => drop(waiting.answer.send(outcome)),
-            None => slow.entry(waiting.id).or_default().push(waiting),
+/// The products that others held, each with a task of its own that works off its patches.
+#[derive(Clone)]
+struct SlowLane {
+    /// What came while the task was busy; a product is here as long as its task runs.
+    queues: Arc<Mutex<HashMap<ProductId, Vec<Waiting>>>>,
+    /// The other half of the connections is left to whoever waits for nothing.
+    connections: Arc<Semaphore>,
+}
+
+impl SlowLane {
+    fn new(primary: &Primary) -> Self {
+        let connections = (primary.pool.options().get_max_connections() / 2).max(1);
+        Self { queues: Arc::default(), connections: Arc::new(Semaphore::new(connections as usize)) }
+    }
+
+    /// Takes the patch if its product is here.
+    fn join(&self, waiting: Waiting) -> Option<Waiting> {
+        match self.queues().get_mut(&waiting.id) {
+            Some(queue) => {
+                queue.push(waiting);
+                None
+            }
+            None => Some(waiting),
         }
     }
-    for group in slow.into_values() {
-        tokio::spawn(store_each(primary.clone(), Arc::clone(&slow_places), group));
+
+    /// Begins with the patches of one product.
+    fn open(&self, primary: Primary, group: Vec<Waiting>) {
+        let Some(id) = group.first().map(|waiting| waiting.id) else { return };
+        self.queues().insert(id, group);
+        let lane = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok(_connection) = lane.connections.acquire().await else { return };
+                let Some(group) = lane.take(id) else { return };
+                counts::held(group.len());
+                store_all(&primary, group, Held::WaitFor).await;
+            }
+        });
+    }
+
+    /// What has come for the product; leaves it if that is nothing.
+    fn take(&self, id: ProductId) -> Option<Vec<Waiting>> {
+        let mut queues = self.queues();
+        let group = std::mem::take(queues.get_mut(&id)?);
+        if group.is_empty() {
+            queues.remove(&id);
+            return None;
+        }
+        Some(group)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, HashMap<ProductId, Vec<Waiting>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One transaction. There is no outcome for the products that are held by others, or not there.
-async fn store(primary: &Primary, batch: &[Waiting]) -> Result<Vec<Option<Outcome>>, WriteError> {
-    if batch.is_empty() {
-        return Ok(Vec::new());
+fn by_product(patches: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
+    let mut groups: HashMap<ProductId, Vec<Waiting>> = HashMap::new();
+    for waiting in patches {
+        groups.entry(waiting.id).or_default().push(waiting);
     }
-    let mut ids: Vec<i64> = batch.iter().map(|waiting| waiting.id.get()).collect();
+    groups.into_values()
+}
+
+/// Stores and answers; returns the patches whose products were passed over. Those that the database refuses together are
+/// tried in halves, so that a bad one fails alone.
+async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: Held) -> Vec<Waiting> {
+    let mut passed_over = Vec::new();
+    let mut runs = vec![batch];
+    while let Some(mut run) = runs.pop() {
+        // Nobody would hear of these any more.
+        run.retain(|waiting| !waiting.answer.is_closed());
+        if run.is_empty() {
+            continue;
+        }
+        let wanted = run.iter().map(|waiting| (waiting.id, waiting.patch.clone())).collect();
+        // A task of its own: a panic costs this run and no other.
+        let stored = tokio::spawn(store_in_time(primary.clone(), wanted, held)).await;
+        match stored.unwrap_or_else(|panic| Err(lost(&panic))) {
+            Ok(outcomes) => {
+                for (waiting, outcome) in run.into_iter().zip(outcomes) {
+                    match outcome {
+                        // Whoever has gone meanwhile is not told.
+                        Some(outcome) => drop(waiting.answer.send(outcome)),
+                        None => passed_over.push(waiting),
+                    }
+                }
+            }
+            Err(error) if run.len() > 1 && is_undone(&error) => {
+                let second = run.split_off(run.len() / 2);
+                runs.extend([second, run]);
+            }
+            Err(error) => {
+                for waiting in run {
+                    drop(waiting.answer.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+    passed_over
+}
+
+type Outcomes = Vec<Option<Outcome>>;
+
+async fn store_in_time(
+    primary: Primary,
+    patches: Vec<(ProductId, ProductPatch)>,
+    held: Held,
+) -> Result<Outcomes, WriteError> {
+    let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into();
+    timeout(TRANSACTION_TIME_MAX, store(&primary, &patches, held)).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// One transaction. There is no outcome where the product was passed over.
+async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: Held) -> Result<Outcomes, WriteError> {
+    let mut ids: Vec<i64> = patches.iter().map(|(id, _)| id.get()).collect();
     ids.sort_unstable();
     ids.dedup();
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
-    let free = products::lock_free(transaction.connection(), &ids).await?;
+    let locked = match held {
+        Held::PassOver => products::lock_free(transaction.connection(), &ids).await?,
+        Held::WaitFor => products::lock(transaction.connection(), &ids).await?,
+    };
+    let mut products: HashMap<ProductId, Product> = locked.into_iter().map(|product| (product.id, product)).collect();
+    let passed_over: HashSet<i64> = match held {
+        Held::PassOver if products.len() < ids.len() => {
+            ids.retain(|id| products.keys().all(|locked| locked.get() != *id));
+            products::existing(transaction.connection(), &ids).await?.into_iter().collect()
+        }
+        _ => HashSet::new(),
+    };
     let now = transaction.now().await?;
 
-    let mut products: HashMap<ProductId, Product> = free.into_iter().map(|product| (product.id, product)).collect();
-    let mut changes = Vec::with_capacity(batch.len());
-    let mut patched = Vec::with_capacity(batch.len());
-    for waiting in batch {
-        let Some(product) = products.get_mut(&waiting.id) else {
-            patched.push(None);
+    let mut changes = Vec::with_capacity(patches.len());
+    let mut results: Vec<Option<Result<Product, WriteError>>> = Vec::with_capacity(patches.len());
+    for (id, patch) in patches {
+        let Some(product) = products.get_mut(id) else {
+            results.push((!passed_over.contains(&id.get())).then_some(Err(WriteError::NotFound(*id))));
             continue;
         };
-        patched.push(Some(decide::patched(product, &waiting.patch, now).map(|change| {
-            if let Some(after) = change.as_ref().and_then(|change| change.after.as_ref()) {
-                product.clone_from(after);
+        results.push(Some(match decide::patched(product, patch, now) {
+            Ok(change) => {
+                if let Some(after) = change.as_ref().and_then(|change| change.after.as_ref()) {
+                    product.clone_from(after);
+                }
+                changes.extend(change);
+                Ok(product.clone())
             }
-            changes.extend(change);
-            product.clone()
-        })));
+            Err(fault) => Err(fault.into()),
+        }));
     }
     if changes.is_empty() {
         transaction.abandon().await?;
@@ -128,36 +236,25 @@ async fn store(primary: &Primary, batch: &[Waiting]) -> Result<Vec<Option<Outcom
         counts::combined(changes.len());
     }
     let moment = moment(&mut connection).await;
-    let outcome = |product: Product| {
+    let with_token = |product: Product| {
         let token = moment.token(Some((product.id, product.version)));
         (product, token)
     };
-    Ok(patched.into_iter().map(|patched| Some(patched?.map(outcome).map_err(WriteError::from))).collect())
+    Ok(results.into_iter().map(|result| Some(result?.map(with_token))).collect())
 }
 
-/// The slow way of one product's patches, in their order.
-async fn store_each(primary: Primary, places: Arc<Semaphore>, group: Vec<Waiting>) {
-    for Waiting { id, patch, answer } in group {
-        if answer.is_closed() {
-            continue;
-        }
-        let Ok(_place) = places.acquire().await else { return };
-        let stored = timeout(BATCH_TIME_MAX, patch::patch(&primary, id, &patch)).await;
-        drop(answer.send(stored.unwrap_or_else(|_| Err(timed_out()))));
-    }
-}
-
-/// Whether nothing was stored for sure, and patches one by one may fare better.
+/// Whether nothing was stored for sure: what Postgres itself refuses, it has not done, and rows are read before anything
+/// is committed.
 fn is_undone(error: &WriteError) -> bool {
-    match error {
-        // What Postgres itself refuses, it has not done; the same for a row that was not there.
-        WriteError::Database(error) => {
-            matches!(**error, sqlx::Error::Database(_) | sqlx::Error::RowNotFound) && Fault::of(error) != Fault::Away
-        }
+    let WriteError::Database(error) = error else { return false };
+    match &**error {
+        sqlx::Error::Database(_) => Fault::of(error) != Fault::Away,
+        sqlx::Error::RowNotFound | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
         _ => false,
     }
 }
 
-fn timed_out() -> WriteError {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()
+fn lost(panic: &tokio::task::JoinError) -> WriteError {
+    tracing::error!(%panic, "patches_lost");
+    WriteError::Lost
 }

@@ -12,7 +12,7 @@ use crate::store::products;
 pub(crate) async fn delete(primary: &Primary, id: ProductId) -> Result<Token, WriteError> {
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
-    let before = products::lock(transaction.connection(), id).await?.ok_or(WriteError::NotFound(id))?;
+    let before = products::lock(transaction.connection(), &[id.get()]).await?.pop().ok_or(WriteError::NotFound(id))?;
     let now = transaction.now().await?;
     let change = decide::deleted(&before);
     transaction.commit(std::slice::from_ref(&change), now).await?;

@@ -7,7 +7,6 @@ mod combine;
 mod create;
 mod decide;
 mod delete;
-mod patch;
 mod upsert;
 
 use std::collections::HashMap;

@@ -35,10 +35,12 @@ pub(super) struct ServerProblems;
 impl IntoResponses for ServerProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         [
-            ("429", "This address asks too often; `Retry-After` says when to try again"),
             ("500", "The service failed"),
             ("429", "This address asks too often; `Retry-After` says when to try again"),
-            ("503", "The database is away or busy; `Retry-After` says when to try again"),
+            (
+                "503",
+                "The database is away or busy, or too many changes are waiting; `Retry-After` says when to try again",
+            ),
             ("504", "The service took too long; the change may or may not have been stored"),
         ]
         .into_iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::session::server_start;
 
@@ -20,6 +20,7 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 /// Returns when `database` names another primary than the one that was started at `own_start`.
 pub(super) async fn has_moved(database: &PgConnectOptions, own_start: OffsetDateTime) {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         if let Ok(Ok(true)) = timeout(LOOK_MAX, is_another(database, own_start)).await {

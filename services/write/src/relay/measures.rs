@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::outbox::{self, Backlog};
@@ -125,6 +126,7 @@ pub(super) fn turned(begun: Instant) {
 /// Looks at the outbox until told to stop; in every instance, so that it is seen also when no relay can turn.
 pub async fn watch_outbox(pool: PgPool, stop: CancellationToken) -> anyhow::Result<()> {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
         // What is not known keeps its last value: whether the database answers is told elsewhere.
         let Ok(mut connection) = pool.acquire().await else { continue };

@@ -86,9 +86,7 @@ impl Relay {
             }
         };
         measures::set_leader(false);
-        if is_deposed {
-            pause(DEPOSED_DELAY, stop).await;
-        }
+        pause(if is_deposed { DEPOSED_DELAY } else { RETRY_DELAY }, stop).await;
     }
 
     /// Turns until the session is lost, this proves to be an old primary, or the service stops; whether it is one.
@@ -124,10 +122,13 @@ impl Relay {
     async fn await_work(&self, wake_ups: &mut Option<async_nats::Subscriber>, stop: &CancellationToken) {
         let woken = async {
             match wake_ups {
-                Some(wake_ups) => {
-                    wake_ups.next().await;
+                Some(subscription) => {
+                    if subscription.next().await.is_none() {
+                        *wake_ups = None;
+                        return;
+                    }
                     // One turn answers all that have come: a turn for each would go on long after the commits.
-                    while let Some(Some(_)) = wake_ups.next().now_or_never() {}
+                    while let Some(Some(_)) = subscription.next().now_or_never() {}
                 }
                 None => std::future::pending().await,
             }

@@ -55,9 +55,20 @@ pub(crate) async fn moment(connection: &mut PgConnection) -> Result<(OffsetDateT
 pub(crate) struct Snapshot {
     pub(crate) epoch: Epoch,
     pub(crate) rows: Vec<Pending>,
+    /// Whether more rows than these are pending.
+    pub(crate) has_more: bool,
     /// The insert position while the statement ran, so after its snapshot: an upper bound of where anything in it was
     /// committed.
     pub(crate) position: Position,
+}
+
+impl Snapshot {
+    /// Leaves out all but the first rows.
+    pub(crate) fn cut(mut self, rows_max: usize) -> Self {
+        self.has_more |= self.rows.len() > rows_max;
+        self.rows.truncate(rows_max);
+        self
+    }
 }
 
 /// Reads at most `limit` rows.
@@ -103,7 +114,7 @@ pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapsh
             })
         })
         .collect();
-    Ok(Snapshot { epoch, rows, position })
+    Ok(Snapshot { epoch, rows, has_more: false, position })
 }
 
 /// The rows of these events, as far as they are still pending.
@@ -116,6 +127,7 @@ pub(crate) async fn settle(
     connection: &mut PgConnection,
     epoch: u64,
     sent: &[i64],
+    settled_to: Position,
     mark_sequence: u64,
     mark_id: Option<Uuid>,
 ) -> Result<bool, sqlx::Error> {
@@ -123,7 +135,8 @@ pub(crate) async fn settle(
         r#"with marked as (
                update epoch
                set mark_sequence = $2,
-                   mark_id = $3
+                   mark_id = $3,
+                   settled_to = greatest(settled_to, $5)
                where number = $1
                returning number
            ), deleted as (
@@ -135,7 +148,8 @@ pub(crate) async fn settle(
         signed(epoch),
         signed(mark_sequence),
         mark_id,
-        sent
+        sent,
+        signed(settled_to.0)
     )
     .fetch_one(connection)
     .await?;
@@ -154,10 +168,10 @@ pub(crate) async fn begin_epoch(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::query!("set local synchronous_commit = on").execute(&mut *transaction).await?;
-    // The end of what was replayed before the promotion; a restart since has forgotten it, and less is known.
+    // Not the end of what was replayed, which a server that was restarted since its promotion has forgotten.
     sqlx::query!(
         "insert into cut (number, kept_to)
-         select $2, coalesce(pg_last_wal_replay_lsn(), pg_current_wal_insert_lsn()) - '0/0'
+         select $2, settled_to
          from epoch
          where number = $1
            and number > 0

@@ -1,6 +1,7 @@
 //! One turn of the leader: what is pending goes into the stream, then a heartbeat, then the rows and the mark are settled.
 //!
-//! The order of the steps carries the proof. The stream's end is known before the rows are read; `t` and `h` are read
+//! The order of the steps carries the proof. The stream's end is known before the rows are read (but see
+//! [`Leader::break_in`]); `t` and `h` are read
 //! before the snapshot of the rows; the position is read after it; rows are deleted after the stream's answers; and nothing
 //! follows a turn in the stream before that is settled, so that any message says of all earlier turns that they are.
 
@@ -144,12 +145,12 @@ impl Leader {
                 let announced = stream::last_announced(&stream, epoch.number).await?;
                 let tail = Tail { epoch: epoch.number, announced, ..tail };
                 if tail.sequence == epoch.mark_sequence {
-                    return self.publish(tail, t, h, &snapshot.rows, snapshot.position).await;
+                    return self.publish(tail, t, h, &snapshot).await;
                 }
                 // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
                 let rows = outbox::rows_of(&mut self.session.connection, &held).await?;
-                self.settle(tail, &rows).await?;
+                self.settle(tail, &rows, h).await?;
                 Ok(Turn { published: 0, has_more: true })
             }
         }
@@ -166,7 +167,7 @@ impl Leader {
         if !is_ours {
             return Err(RelayError::Overtaken);
         }
-        self.publish(tail, t, h, &snapshot.rows, snapshot.position).await
+        self.publish(tail, t, h, &snapshot).await
     }
 
     /// Publishes the first message of an epoch that the stream does not know yet.
@@ -182,16 +183,15 @@ impl Leader {
         h: Position,
         snapshot: Snapshot,
     ) -> Result<Turn, RelayError> {
-        let Snapshot { epoch, mut rows, position } = snapshot;
-        let is_cut = rows.len() > 1;
-        rows.truncate(1);
+        let number = snapshot.epoch.number;
+        let snapshot = snapshot.cut(1);
         loop {
             let end = stream::end(stream).await?;
-            if !end.is_before(epoch.number) {
+            if !end.is_before(number) {
                 return Err(RelayError::Overtaken);
             }
-            let tail = Tail { epoch: epoch.number, announced: None, ..end };
-            match self.publish_all(tail, t, h, &rows, position, is_cut).await {
+            let tail = Tail { epoch: number, announced: None, ..end };
+            match self.publish(tail, t, h, &snapshot).await {
                 Err(RelayError::Fenced { .. }) => {}
                 turn => return turn,
             }
@@ -200,7 +200,7 @@ impl Leader {
 
     async fn snapshot(&mut self) -> Result<Snapshot, RelayError> {
         let limit = i64::try_from(ROWS_MAX + 1).expect("the limit is small");
-        Ok(outbox::snapshot(&mut self.session, limit).await?)
+        Ok(outbox::snapshot(&mut self.session, limit).await?.cut(ROWS_MAX))
     }
 
     async fn publish(
@@ -208,25 +208,11 @@ impl Leader {
         tail: Tail,
         t: OffsetDateTime,
         h: Position,
-        rows: &[Pending],
-        position: Position,
-    ) -> Result<Turn, RelayError> {
-        let has_more = rows.len() > ROWS_MAX;
-        let rows = rows.get(..ROWS_MAX).unwrap_or(rows);
-        self.publish_all(tail, t, h, rows, position, has_more).await
-    }
-
-    async fn publish_all(
-        &mut self,
-        tail: Tail,
-        t: OffsetDateTime,
-        h: Position,
-        rows: &[Pending],
-        position: Position,
-        has_more: bool,
+        Snapshot { rows, has_more, position, .. }: &Snapshot,
     ) -> Result<Turn, RelayError> {
         let clock = PrimaryClock::showing(t);
-        let mut batch = Batch::new(tail, if rows.is_empty() { h } else { position });
+        let (position, has_more) = (if rows.is_empty() { h } else { *position }, *has_more);
+        let mut batch = Batch::new(tail, position);
         for row in rows {
             batch.push_event(row)?;
         }
@@ -239,13 +225,14 @@ impl Leader {
         let sequence = stream::publish(&self.context, &tail, messages).await?;
         measures::published(clock, after.epoch, rows.iter().map(|row| row.created_at));
         let sent: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        self.settle(Tail { sequence, ..after }, &sent).await?;
+        self.settle(Tail { sequence, ..after }, &sent, position).await?;
         Ok(Turn { published, has_more })
     }
 
     /// Deletes the rows that the stream now holds, and stores how it ends as the mark.
-    async fn settle(&mut self, tail: Tail, rows: &[i64]) -> Result<(), RelayError> {
-        if !outbox::settle(&mut self.session.connection, tail.epoch, rows, tail.sequence, tail.id).await? {
+    async fn settle(&mut self, tail: Tail, rows: &[i64], settled_to: Position) -> Result<(), RelayError> {
+        let connection = &mut self.session.connection;
+        if !outbox::settle(connection, tail.epoch, rows, settled_to, tail.sequence, tail.id).await? {
             return Err(RelayError::Overtaken);
         }
         self.tail = Some(tail);

@@ -4,24 +4,25 @@ use catalog::{Product, ProductId, ProductRow, Version};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-/// Locks a product that is not deleted.
-pub(crate) async fn lock(connection: &mut PgConnection, id: ProductId) -> sqlx::Result<Option<Product>> {
-    let row = sqlx::query_as!(
+/// Locks those of the products with these ids that are not deleted, in the order of their ids.
+pub(crate) async fn lock(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Product>> {
+    let rows = sqlx::query_as!(
         ProductRow,
         "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
                 created_at, updated_at
          from products
-         where id = $1
+         where id = any($1)
            and deleted_at is null
+         order by id
          for update",
-        id.get(),
+        ids,
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    row.map(product).transpose()
+    rows.into_iter().map(product).collect()
 }
 
-/// Locks those of the products with these ids that nobody else has locked, in the order of their ids.
+/// The same without waiting: products that another transaction has locked are left out.
 pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Product>> {
     let rows = sqlx::query_as!(
         ProductRow,
@@ -37,6 +38,13 @@ pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sql
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(product).collect()
+}
+
+/// Those of the ids whose products are there, locked or not.
+pub(crate) async fn existing(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar!("select id from products where id = any($1) and deleted_at is null", ids)
+        .fetch_all(connection)
+        .await
 }
 
 /// Locks those of the products with these skus that exist, in the order of their ids.

@@ -20,7 +20,7 @@ fn shortcut(head: Head<'_>) -> Option<AtHand> {
     };
     let mut answer = Response::new(Body::from(body));
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    Some(AtHand { route: "/{hot}", answer })
+    Some(AtHand { route: "/{hot}", answer, on_answer: || {} })
 }
 
 async fn start(flags: &[&str]) -> Service {

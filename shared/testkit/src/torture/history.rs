@@ -76,6 +76,9 @@ pub struct Read {
     pub digest: u32,
     /// The version that a token of the request names of this product; 0 for none.
     pub required: u32,
+    /// When the last of the writes began whose tokens the request sent; 0 without tokens. What was acknowledged before is
+    /// part of the answer, whatever it is about.
+    pub token_at: Moment,
     /// `Catalog-As-Of`; 0 for none.
     pub as_of: Moment,
     pub client: u16,
@@ -95,6 +98,13 @@ pub struct Settled {
     /// Of a deleted product, on the primary that of its tombstone; on a node 0.
     pub version: u32,
     pub mark: Mark,
+}
+
+impl Settled {
+    /// What a node shows that does not answer: nothing that the primary could have.
+    pub const fn unanswered(key: Key) -> Self {
+        Self { key, version: u32::MAX, mark: Mark(u32::MAX) }
+    }
 }
 
 /// A whole run.

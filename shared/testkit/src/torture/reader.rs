@@ -96,6 +96,12 @@ impl Reader {
     /// Any question whose answer shows the product at `index`.
     fn about(&mut self, index: usize, written: Written, has_tokens: bool) -> Question {
         match self.random.below(100) {
+            // With the token of another product's write: it is a moment, too.
+            0..10 if has_tokens => {
+                let other = any_slot(&mut self.random);
+                let tokens = self.shop.product(other).into_iter().collect();
+                Question { tokens, ..Question::by_id(written, false) }
+            }
             0..80 => Question::by_id(written, has_tokens),
             80..88 => self.several(Asked::Ids, index, has_tokens),
             88..91 => self.several(Asked::Skus, index, has_tokens),
@@ -176,6 +182,7 @@ impl Reader {
             mark: Mark::ABSENT,
             digest: 0,
             required: 0,
+            token_at: question.tokens.iter().map(|written| written.at).max().unwrap_or_default(),
             as_of,
             client: self.id,
             node: self.node,

@@ -1,6 +1,6 @@
 //! What a run was: how much was written and read, what was refused, which faults there were, and what they broke.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 use client::Response;
@@ -96,6 +96,24 @@ impl Report {
     /// Whether every promise was kept, and every answer was one that a promise allows.
     pub fn is_good(&self) -> bool {
         self.verdict.is_good() && self.tally.unexpected.is_empty()
+    }
+
+    /// What a long run should have had and had not: reads, faults of each kind, and answers of each node.
+    pub fn shortfalls(&self, reads_min: u64, faults_min: u32) -> Vec<String> {
+        let mut shortfalls = Vec::new();
+        if self.reads() < reads_min {
+            shortfalls.push(format!("{} reads of {reads_min}", self.reads()));
+        }
+        for fault in Fault::ALL {
+            let times = self.faults.get(&fault).copied().unwrap_or_default();
+            if times < faults_min {
+                shortfalls.push(format!("{} {times} times of {faults_min}", fault.name()));
+            }
+        }
+        let nodes: BTreeSet<u8> = self.history.nodes.iter().map(|(node, _)| *node).collect();
+        let answered: BTreeSet<u8> = self.history.reads.iter().map(|read| read.node).collect();
+        shortfalls.extend(nodes.difference(&answered).map(|node| format!("no answer of node {node}")));
+        shortfalls
     }
 
     /// Requests that were answered with what there is, or with that there is nothing.

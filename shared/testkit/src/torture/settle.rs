@@ -52,7 +52,7 @@ pub(super) async fn node(node: &Client, rows: &[Settled]) -> Vec<Settled> {
                 .iter()
                 .zip(rows)
                 .all(|(seen, row)| seen.mark == row.mark && (row.mark == Mark::ABSENT || seen.version == row.version));
-            if !seen.is_empty() && is_same || Instant::now() > deadline {
+            if is_same || Instant::now() > deadline {
                 shown.extend(seen);
                 break;
             }
@@ -62,11 +62,13 @@ pub(super) async fn node(node: &Client, rows: &[Settled]) -> Vec<Settled> {
     shown
 }
 
-/// What a node shows of each row; nothing if it does not answer.
+/// What a node shows of each row.
 async fn ask(node: &Client, rows: &[Settled]) -> Vec<Settled> {
     let ids: Vec<String> = rows.iter().map(|row| row.key.to_string()).collect();
     let answer = node.get(&format!("/products?ids={}", ids.join(","))).await;
-    let Some(page) = answer.ok().and_then(|answer| answer.json::<Items>().ok()) else { return Vec::new() };
+    let Some(page) = answer.ok().and_then(|answer| answer.json::<Items>().ok()) else {
+        return rows.iter().map(|row| Settled::unanswered(row.key)).collect();
+    };
     let items: BTreeMap<i64, Product> = page.items.into_iter().map(|product| (product.id.get(), product)).collect();
     rows.iter().map(|row| settled(row.key, items.get(&i64::from(row.key)))).collect()
 }

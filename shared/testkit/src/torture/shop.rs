@@ -29,6 +29,8 @@ pub(super) struct Written {
     pub(super) key: Key,
     pub(super) version: u32,
     pub(super) token: HeaderValue,
+    /// When the write began.
+    pub(super) at: Moment,
 }
 
 /// A place for one product at a time.

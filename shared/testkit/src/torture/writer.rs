@@ -112,7 +112,7 @@ impl Writer {
         let answer = self.service.request(method, &path, headers, body).await;
         let end = self.shop.now();
         let (written, digest) = match &answer {
-            Ok(answer) if answer.status.is_success() => acknowledged(answer, mark).unzip(),
+            Ok(answer) if answer.status.is_success() => acknowledged(answer, mark, start).unzip(),
             _ => (None, None),
         };
         let outcome = match (&answer, &written) {
@@ -136,13 +136,14 @@ impl Writer {
 }
 
 /// What a successful answer says, with the digest of the product in it.
-fn acknowledged(answer: &Response, mark: Mark) -> Option<(Written, u32)> {
+fn acknowledged(answer: &Response, mark: Mark, at: Moment) -> Option<(Written, u32)> {
     let token = answer.headers.get("consistency-token")?.clone();
     let (id, version) = Token::parse(token.to_str().ok()?).ok()?.product?;
     let written = Written {
         key: u32::try_from(id.get()).expect("few products are made"),
         version: u32::try_from(version.get()).expect("few versions are made"),
         token,
+        at,
     };
     if answer.status == StatusCode::NO_CONTENT {
         return Some((written, 0));

@@ -56,7 +56,7 @@ impl Failover {
             .unwrap();
     }
 
-    /// Waits until the replica has replayed all that the primary has written.
+    /// Waits until the replica has replayed all that the primary has written, and knows that the relay has settled it.
     pub(crate) async fn is_replicated(&self) {
         let written: i64 = sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0')::bigint")
             .fetch_one(&mut connect(&self.old).await)
@@ -64,7 +64,7 @@ impl Failover {
             .unwrap();
         let mut replica = connect(&self.new).await;
         holds(async || {
-            sqlx::query_scalar("select (pg_last_wal_replay_lsn() - '0/0')::bigint >= $1")
+            sqlx::query_scalar("select settled_to >= $1 from epoch")
                 .bind(written)
                 .fetch_one(&mut replica)
                 .await

@@ -127,6 +127,8 @@ impl World {
             mark: seen.mark,
             digest: if is_live { digest(seen) } else { 0 },
             required: if self.random.chance(30) { seen.version } else { 0 },
+            // Of a write that began when all that the node lacks was not yet acknowledged.
+            token_at: if self.random.chance(30) { missing.unwrap_or(start).min(start) } else { Moment(0) },
             as_of,
             client: 2,
             node: u8::try_from(node + 1).expect("few nodes"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::acks::Acks;
-use super::{History, Key, Mark, Outcome, Read, Rule, Verdict, Write};
+use super::{History, Key, Mark, Moment, Outcome, Read, Rule, Verdict, Write};
 use crate::torture::history::{Asked, Settled};
 
 /// Above every version: where a deleted product is for good, since its id never returns.
@@ -50,9 +50,7 @@ pub(super) fn check_all(history: &History, verdict: &mut Verdict) {
         of_key.check_contents(&unnamed, verdict);
         of_key.check_headers(&acks, verdict);
         of_key.check_nodes(verdict);
-        if !history.primary.is_empty() {
-            of_key.check_end(&acks, verdict);
-        }
+        of_key.check_end(&acks, verdict);
     }
 }
 
@@ -108,15 +106,17 @@ impl KeyHistory<'_> {
     fn check_headers(&self, acks: &Acks, verdict: &mut Verdict) {
         for read in &self.reads {
             let at_most = self.at_most(read);
-            if at_most < read.required {
-                verdict.add(Rule::StaleWithToken, self.key, read.end, read.to_string());
+            let required = read.required.max(acks.newest_before(read.token_at));
+            if at_most < required {
+                let detail = format!("lacks version {required}: {read}");
+                verdict.add(Rule::StaleWithToken, self.key, read.end, detail);
             }
             let before = acks.newest_before(read.as_of);
             if at_most < before {
                 let detail = format!("lacks version {before}: {read}");
                 verdict.add(Rule::OlderThanAsOf, self.key, read.end, detail);
             }
-            if read.required == 0
+            if read.token_at == Moment::default()
                 && let Some(acked) = acks.first_above(at_most)
                 && acked < read.start
             {
@@ -188,7 +188,7 @@ impl KeyHistory<'_> {
     }
 
     /// When the last thing happened to it.
-    fn end(&self) -> super::Moment {
+    fn end(&self) -> Moment {
         let ends = self.reads.iter().map(|read| read.end).chain(self.writes.iter().map(|write| write.end));
         ends.max().unwrap_or_default()
     }

@@ -53,7 +53,7 @@ fn acked(write: &Write) -> Option<u32> {
 /// A read that found a product, through the gateway and without any promise.
 fn plain_read(history: &History) -> Option<Read> {
     let read = history.reads.iter().find(|read| read.mark != Mark::ABSENT)?;
-    Some(Read { node: 0, required: 0, as_of: Moment(0), ..*read })
+    Some(Read { node: 0, required: 0, token_at: Moment(0), as_of: Moment(0), ..*read })
 }
 
 /// Two reads of a product on one life of a node, with something newer in the second.
@@ -71,7 +71,7 @@ fn two_reads(history: &History) -> Option<(Read, Read)> {
 }
 
 fn later(read: Read) -> Read {
-    Read { start: Moment(LATER), end: Moment(LATER + 1), required: 0, as_of: Moment(0), ..read }
+    Read { start: Moment(LATER), end: Moment(LATER + 1), required: 0, token_at: Moment(0), as_of: Moment(0), ..read }
 }
 
 proptest! {
@@ -122,6 +122,34 @@ fn a_read_that_lacks_what_its_token_names_is_named() {
         let key = (1..=4).find(|key| !is_deleted(*key))?;
         let read = plain_read(history)?;
         history.reads.push(Read { key, version: 0, mark: Mark::ABSENT, digest: 0, required: 1, ..read });
+        Some(())
+    });
+}
+
+#[test]
+fn a_read_that_lacks_what_was_acknowledged_before_the_write_of_its_token_is_named() {
+    is_rejected(Rule::StaleWithToken, |history| {
+        let read = plain_read(history)?;
+        let is_newer = |write: &&Write| write.key == Some(read.key) && acked(write) > Some(read.version);
+        let acked_at = history.writes.iter().filter(is_newer).map(|write| write.end).min()?;
+        history.reads.push(Read { token_at: Moment(acked_at.0 + 1), ..read });
+        Some(())
+    });
+}
+
+#[test]
+fn a_node_that_does_not_answer_at_the_end_is_named() {
+    is_rejected(Rule::NotConverged, |history| {
+        let (_, seen) = history.nodes.first_mut()?;
+        *seen = Settled::unanswered(seen.key);
+        Some(())
+    });
+}
+
+#[test]
+fn a_primary_that_has_lost_its_table_is_named() {
+    is_rejected(Rule::LostWrite, |history| {
+        history.primary.clear();
         Some(())
     });
 }
