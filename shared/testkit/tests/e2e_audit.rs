@@ -85,6 +85,12 @@ async fn no_promise_is_seen_broken_under_patches_while_one_part_after_the_other_
     let healthy = projector(&shop, &["audit", "--seconds", "8", "--samples-per-second", "20"]).await.unwrap();
     println!("{}", said(&healthy));
     assert!(healthy.status.success(), "{}", said(&healthy));
+    let nowhere = format!("http://127.0.0.1:{}", xtask::ports::free(1)[0]);
+    let nodes = format!("{},{nowhere}", shop.stack.urls().read[0]);
+    let some = ["audit", "--seconds", "4", "--samples-per-second", "20", "--read-urls", &nodes];
+    let half = projector(&shop, &some).await.unwrap();
+    assert_eq!(half.status.code(), Some(2), "{}", said(&half));
+    assert!(said(&half).contains(&format!("no answer of {nowhere}")), "{}", said(&half));
 
     let audit = projector(&shop, &["audit", "--seconds", "45", "--samples-per-second", "20"]);
     lasts(Duration::from_secs(4)).await;

@@ -50,8 +50,10 @@ async fn audit(settings: &AuditSettings) -> anyhow::Result<ExitCode> {
     }
     let findings = auditor.findings().clone();
     println!("{}", table(&findings, &auditor));
-    println!("{}", summary(&findings));
-    Ok(exit_code(&findings))
+    let unheard: Vec<&str> =
+        auditor.nodes.iter().filter(|node| !findings.has_heard(node.tier)).map(|node| node.url()).collect();
+    println!("{}", summary(&findings, &unheard));
+    Ok(exit_code(&findings, &unheard))
 }
 
 /// Stops the audit when its time is over, and shows how far it is until whoever calls this ends it.
@@ -100,18 +102,23 @@ fn table(findings: &Findings, auditor: &Auditor) -> Table {
     table
 }
 
-fn summary(findings: &Findings) -> String {
+fn summary(findings: &Findings, unheard: &[&str]) -> String {
     let samples = HumanCount(findings.samples);
     let held = HumanCount(findings.held_to_as_of);
     let violations = HumanCount(findings.violations);
-    let end = if findings.held_to_as_of == 0 { "; nothing could be judged" } else { "" };
+    let end = match (findings.held_to_as_of, unheard) {
+        (0, _) => "; nothing could be judged".to_owned(),
+        (_, []) => String::new(),
+        (_, unheard) => format!("; no answer of {} could be judged", unheard.join(", ")),
+    };
     format!("{samples} samples, {held} answers held to their Catalog-As-Of, {violations} violations{end}")
 }
 
-fn exit_code(findings: &Findings) -> ExitCode {
+fn exit_code(findings: &Findings, unheard: &[&str]) -> ExitCode {
     match findings {
         Findings { violations: 1.., .. } => ExitCode::from(VIOLATED),
         Findings { held_to_as_of: 0, .. } => ExitCode::from(FAILED),
+        _ if !unheard.is_empty() => ExitCode::from(FAILED),
         _ => ExitCode::SUCCESS,
     }
 }

@@ -66,6 +66,13 @@ struct Findings {
     violations: u64,
 }
 
+impl Findings {
+    /// Whether anything that the tier has shown could be looked at.
+    fn has_heard(&self, tier: Tier) -> bool {
+        self.tally.get(&tier).is_some_and(|nines| nines.changes + nines.checked > 0)
+    }
+}
+
 /// An auditor, and the stream that it is to follow.
 pub(crate) struct Audit {
     auditor: Arc<Auditor>,
@@ -112,7 +119,12 @@ impl Audit {
         loop {
             let subject = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(_) = samples.join_next(), if !samples.is_empty() => continue,
+                Some(ended) = samples.join_next(), if !samples.is_empty() => {
+                    if let Err(panic) = ended {
+                        tracing::error!(%panic, "audit_sample_failed");
+                    }
+                    continue;
+                }
                 Some(change) = self.changes.recv() => Some(Subject { id: change.id, change: Some(change) }),
                 _ = ticks.tick() => {
                     is_turn_of_change = !is_turn_of_change;
