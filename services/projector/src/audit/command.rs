@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::nines::{Nines, WITHIN};
+use super::node::Node;
 use super::{Audit, Auditor, Findings};
 use crate::config::AuditSettings;
 use crate::signals;
@@ -51,7 +52,7 @@ async fn audit(settings: &AuditSettings) -> anyhow::Result<ExitCode> {
     let findings = auditor.findings().clone();
     println!("{}", table(&findings, &auditor));
     let unheard: Vec<&str> =
-        auditor.nodes.iter().filter(|node| !findings.has_heard(node.tier)).map(|node| node.url()).collect();
+        auditor.nodes.iter().filter(|node| !findings.has_heard(node.tier)).map(Node::url).collect();
     println!("{}", summary(&findings, &unheard));
     Ok(exit_code(&findings, &unheard))
 }
