@@ -102,7 +102,7 @@ async fn a_primary_that_has_made_no_epoch_since_its_start_refuses_no_token_of_th
     node.has_seen(&lamp).await;
     let path = format!("/products/{}", lamp.id);
     let real = token(&mut world, Some(&lamp)).await;
-    let lost = Token { position: events::Position(real.position.0 + (1 << 20)), product: None, ..real };
+    let lost = Token { position: events::Position(real.position.0 + (1 << 40)), product: None, ..real };
     assert_eq!(read(&node, &path, &lost.to_text()).await.status, StatusCode::BAD_REQUEST);
 
     let sql = "update epoch set server_started_at = server_started_at - interval '1 hour'";
