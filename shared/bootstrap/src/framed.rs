@@ -83,8 +83,12 @@ impl Framed {
         let shortcut = shortcut.as_ref()?;
         let (method, uri, headers, begun) = (request.method(), request.uri(), request.headers(), Instant::now());
         let head = Head { method, uri, headers, begun };
-        // A panic comes again on the long way, where it is answered.
-        let AtHand { route, mut answer, on_answer } = catch_unwind(AssertUnwindSafe(|| shortcut(head))).ok()??;
+        let at_hand = catch_unwind(AssertUnwindSafe(|| shortcut(head))).unwrap_or_else(|_| {
+            // The long way may know more; if not, it answers as for any panic.
+            tracing::error!(path = uri.path(), "shortcut_panicked");
+            None
+        });
+        let AtHand { route, mut answer, on_answer } = at_hand?;
         if headers.contains_key(header::ACCEPT_ENCODING) && is_worth_compressing(&answer) {
             return None;
         }
