@@ -187,14 +187,17 @@ impl Sources {
         };
         let replicas = if matches!(way, Way::Nearest) { self.replicas.len() } else { 0 };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut is_for_token = false;
         for step in 0..replicas {
             let replica = &self.replicas[turn.wrapping_add(step) % self.replicas.len()];
             if !replica.is_usable() {
                 continue;
             }
             match replica.ask(query, argument).await {
-                Ok(answer) if judge(&answer).is_ok() => return Ok(answer),
-                Ok(_) => {}
+                Ok(answer) => match judge(&answer) {
+                    Ok(()) => return Ok(answer),
+                    Err(refusal) => is_for_token |= matches!(refusal, Refusal::Unmet),
+                },
                 Err(error) if work == Work::Search && is_timed_out(&error) => return Err(ReadError::TooMuch),
                 Err(error) => tracing::warn!(%error, server = %replica, "source_failed"),
             }
@@ -203,7 +206,8 @@ impl Sources {
         // nobody else has an answer.
         let primary = self.primary.as_ref().ok_or(ReadError::Away(None))?;
         if matches!(way, Way::Nearest) {
-            self.budget.take().map_err(ReadError::OverBudget)?;
+            let taken = if is_for_token { self.budget.take_for_token() } else { self.budget.take() };
+            taken.map_err(ReadError::OverBudget)?;
         }
         let answer = primary.ask(query, argument).await.map_err(|error| match work {
             Work::Search if is_timed_out(&error) => ReadError::TooMuch,
