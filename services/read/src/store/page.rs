@@ -31,6 +31,7 @@ fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
     Ok(Some(Found { product, rank: row.try_get("rank")? }))
 }
 
+/// The page's ids first, from narrow rows, then the products.
 fn statement(query: &PageQuery) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(
         "select epoch.number as epoch, page.*
@@ -38,21 +39,20 @@ fn statement(query: &PageQuery) -> QueryBuilder<Postgres> {
         left join lateral (
             select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
                 updated_at, rank
-            from (select products.*, ",
+            from (select id, rank from ",
     );
     match &query.words {
         Some(words) => {
             // The weight of a whole match is below 1, so the product whose sku was typed comes first.
-            sql.push("(ts_rank(search, search_query(").push_bind(words.as_str().to_owned());
-            sql.push(")) + (sku = ").push_bind(words.as_str().to_owned()).push(")::int)::real");
+            sql.push("(select *, stock > 0 as in_stock, (ts_rank(search, search_query(");
+            sql.push_bind(words.as_str().to_owned());
+            sql.push(")) + (sku = ").push_bind(words.as_str().to_owned());
+            sql.push(")::int)::real as rank from products where deleted_at is null) as products");
+            sql.push(" where search @@ search_query(").push_bind(words.as_str().to_owned()).push(")");
         }
         None => {
-            sql.push("0::real");
+            sql.push("(select *, 0::real as rank from listing) as listing where true");
         }
-    }
-    sql.push(" as rank from products) as products where deleted_at is null");
-    if let Some(words) = &query.words {
-        sql.push(" and search @@ search_query(").push_bind(words.as_str().to_owned()).push(")");
     }
     push_filters(&mut sql, &query.filters);
     if let Begin::After(last) = &query.begin {
@@ -62,7 +62,7 @@ fn statement(query: &PageQuery) -> QueryBuilder<Postgres> {
     if let Begin::AtPage(page @ 2..) = query.begin {
         sql.push(" offset ").push_bind(i64::from(page - 1) * i64::from(query.limit));
     }
-    sql.push(") as page on true").push(order(query.sort));
+    sql.push(") as listed join products using (id)) as page on true").push(order(query.sort));
     sql
 }
 
@@ -77,7 +77,7 @@ fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
         sql.push(" and category < ").push_bind(to).push("))");
     }
     if let Some(in_stock) = filters.in_stock {
-        sql.push(if in_stock { " and stock > 0" } else { " and stock = 0" });
+        sql.push(if in_stock { " and in_stock" } else { " and not in_stock" });
     }
     if let Some(currency) = filters.currency {
         sql.push(" and currency = ").push_bind(currency.to_string());

@@ -220,7 +220,7 @@ async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: H
         };
         results.push(Some(match decide::patched(product, patch, now) {
             Ok(change) => {
-                if let Some(after) = change.as_ref().and_then(|change| change.after.as_ref()) {
+                if let Some(after) = change.as_ref().and_then(|decided| decided.change.after.as_ref()) {
                     product.clone_from(after);
                 }
                 changes.extend(change);

@@ -14,8 +14,9 @@ pub(crate) async fn create(primary: &Primary, new: NewProduct) -> Result<(Produc
     let ids = products::reserve_ids(transaction.connection(), 1).await?;
     let id = *ids.first().ok_or(sqlx::Error::RowNotFound)?;
     let now = transaction.now().await?;
-    let change = decide::created(id, new, now);
-    transaction.commit(std::slice::from_ref(&change), now).await?;
+    let decided = decide::created(id, new, now);
+    transaction.commit(std::slice::from_ref(&decided), now).await?;
+    let change = decided.change;
     let token = moment(&mut connection).await.token(Some((id, change.version)));
     Ok((change.after.expect("a created product exists"), token))
 }

@@ -1,13 +1,22 @@
 //! What a command does to a product: pure, with the clock as an argument.
 
-use catalog::{FieldFault, ListFields, NewProduct, Product, ProductId, ProductPatch};
+use catalog::{Brand, Category, Description, FieldFault, ListFields, NewProduct, Product, ProductId, ProductPatch};
 use events::Change;
 use time::OffsetDateTime;
 
+/// A change, and what its event does not say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) change: Change,
+    /// Whether it changes what is searched as words.
+    pub(super) changes_words: bool,
+}
+
 /// The change that creates a product.
-pub(super) fn created(id: ProductId, new: NewProduct, now: OffsetDateTime) -> Change {
+pub(super) fn created(id: ProductId, new: NewProduct, now: OffsetDateTime) -> Decided {
     let after = new.into_product(id, now);
-    Change { id, version: after.version, before: None, after: Some(after) }
+    let change = Change { id, version: after.version, before: None, after: Some(after) };
+    Decided { change, changes_words: true }
 }
 
 /// The change that a patch makes; `None` if the product is already as the patch says.
@@ -15,23 +24,34 @@ pub(super) fn patched(
     before: &Product,
     patch: &ProductPatch,
     now: OffsetDateTime,
-) -> Result<Option<Change>, FieldFault> {
+) -> Result<Option<Decided>, FieldFault> {
     let patched = patch.apply(before)?;
     if patched == *before {
         return Ok(None);
     }
+    let changes_words = words(&patched) != words(before);
     let after = Product { version: before.version.next(), updated_at: now, ..patched };
-    Ok(Some(Change {
-        id: before.id,
-        version: after.version,
-        before: Some(ListFields::from(before)),
-        after: Some(after),
-    }))
+    let before = Some(ListFields::from(before));
+    let change = Change { id: after.id, version: after.version, before, after: Some(after) };
+    Ok(Some(Decided { change, changes_words }))
 }
 
 /// The change that deletes a product.
-pub(super) fn deleted(before: &Product) -> Change {
-    Change { id: before.id, version: before.version.next(), before: Some(ListFields::from(before)), after: None }
+pub(super) fn deleted(before: &Product) -> Decided {
+    let (id, version) = (before.id, before.version.next());
+    let change = Change { id, version, before: Some(ListFields::from(before)), after: None };
+    Decided { change, changes_words: true }
+}
+
+/// What the column `search` is made of; a sku never changes.
+fn words(product: &Product) -> [Option<&str>; 4] {
+    let Product { name, description, brand, category, .. } = product;
+    [
+        Some(name.as_str()),
+        description.as_ref().map(Description::as_str),
+        brand.as_ref().map(Brand::as_str),
+        category.as_ref().map(Category::as_str),
+    ]
 }
 
 #[cfg(test)]
@@ -43,7 +63,7 @@ mod tests {
     fn lamp() -> Product {
         let new = NewProduct::parse(br#"{"sku":"LAMP-1","name":"Lamp","price":"19.99","stock":4}"#).expect("valid");
         let id = ProductId::try_from(7).expect("positive");
-        created(id, new, OffsetDateTime::UNIX_EPOCH).after.expect("created")
+        created(id, new, OffsetDateTime::UNIX_EPOCH).change.after.expect("created")
     }
 
     fn patch(json: &str) -> ProductPatch {
@@ -52,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_patch_makes_the_next_version_and_tells_what_was_before() {
-        let change = patched(&lamp(), &patch(r#"{"stock":3}"#), LATER).expect("fits").expect("changes");
+        let Decided { change, changes_words } =
+            patched(&lamp(), &patch(r#"{"stock":3}"#), LATER).expect("fits").expect("changes");
+        assert!(!changes_words);
         let after = change.after.expect("still there");
         assert_eq!((after.version.get(), after.updated_at, after.created_at), (2, LATER, OffsetDateTime::UNIX_EPOCH));
         assert_eq!(change.before.expect("was there").stock.get(), 4);
@@ -65,8 +87,18 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_of_texts_is_told_from_one_of_an_offer() {
+        let changes_words = |json| patched(&lamp(), &patch(json), LATER).expect("fits").expect("changes").changes_words;
+        for json in [r#"{"name":"x"}"#, r#"{"description":"x"}"#, r#"{"brand":"x"}"#, r#"{"category":"x","price":"1"}"#]
+        {
+            assert!(changes_words(json), "{json}");
+        }
+        assert!(!changes_words(r#"{"name":"Lamp","price":"1","image_url":"https://example.com/a.png"}"#));
+    }
+
+    #[test]
     fn a_delete_is_a_version_too() {
-        let change = deleted(&lamp());
+        let change = deleted(&lamp()).change;
         assert_eq!((change.version.get(), change.after), (2, None));
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn delete(primary: &Primary, id: ProductId) -> Result<Token, Wr
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let before = products::lock(transaction.connection(), &[id.get()]).await?.pop().ok_or(WriteError::NotFound(id))?;
     let now = transaction.now().await?;
-    let change = decide::deleted(&before);
-    transaction.commit(std::slice::from_ref(&change), now).await?;
-    Ok(moment(&mut connection).await.token(Some((id, change.version))))
+    let decided = decide::deleted(&before);
+    transaction.commit(std::slice::from_ref(&decided), now).await?;
+    Ok(moment(&mut connection).await.token(Some((id, decided.change.version))))
 }

@@ -19,7 +19,9 @@ use time::OffsetDateTime;
 use crate::app::Primary;
 use crate::counts;
 use crate::error::WriteError;
+use crate::store::products::Update;
 use crate::store::{self, Moment, outbox, products};
+use decide::Decided;
 
 pub(crate) use combine::Patches;
 pub(crate) use create::create;
@@ -47,21 +49,26 @@ impl<'a> Transaction<'a> {
     }
 
     /// Writes the changes, which were decided at `now`, with one event each, and commits.
-    async fn commit(mut self, changes: &[Change], now: OffsetDateTime) -> Result<(), WriteError> {
+    async fn commit(mut self, decided: &[Decided], now: OffsetDateTime) -> Result<(), WriteError> {
+        let changes: Vec<&Change> = decided.iter().map(|decided| &decided.change).collect();
         let created: Vec<&Product> =
-            of_kind(changes, ChangeKind::Created).filter_map(|new| new.after.as_ref()).collect();
-        let updates = updates(changes);
+            of_kind(decided, ChangeKind::Created).filter_map(|new| new.change.after.as_ref()).collect();
+        let (texts, offers): (Vec<Update<'_>>, Vec<Update<'_>>) =
+            updates(decided).into_iter().partition(|update| update.changes_words);
         let connection = &mut *self.inner;
-        if !updates.is_empty() {
-            products::update(connection, &updates).await?;
+        if !texts.is_empty() {
+            products::update(connection, &texts).await?;
         }
-        for deleted in of_kind(changes, ChangeKind::Deleted) {
+        if !offers.is_empty() {
+            products::update_offers(connection, &offers).await?;
+        }
+        for Decided { change: deleted, .. } in of_kind(decided, ChangeKind::Deleted) {
             products::bury(connection, deleted.id, deleted.version, now).await?;
         }
         if !created.is_empty() {
             products::insert(connection, &created).await?;
         }
-        outbox::insert(connection, changes, now).await?;
+        outbox::insert(connection, &changes, now).await?;
         self.inner.commit().await?;
 
         self.primary.committed.notify_one();
@@ -96,20 +103,22 @@ pub(crate) async fn moment_now(primary: &Primary) -> Moment {
     }
 }
 
-fn of_kind(changes: &[Change], kind: ChangeKind) -> impl Iterator<Item = &Change> {
-    changes.iter().filter(move |change| change.kind() == kind)
+fn of_kind(decided: &[Decided], kind: ChangeKind) -> impl Iterator<Item = &Decided> {
+    decided.iter().filter(move |decided| decided.change.kind() == kind)
 }
 
-/// What the updated products become, and how many versions that is for each.
-fn updates(changes: &[Change]) -> Vec<(&Product, u32)> {
-    let mut updates: Vec<(&Product, u32)> = Vec::new();
+/// What each updated product becomes.
+fn updates(decided: &[Decided]) -> Vec<Update<'_>> {
+    let mut updates: Vec<Update<'_>> = Vec::new();
     let mut places: HashMap<ProductId, usize> = HashMap::new();
-    for after in of_kind(changes, ChangeKind::Updated).filter_map(|change| change.after.as_ref()) {
+    for Decided { change, changes_words } in of_kind(decided, ChangeKind::Updated) {
+        let Some(after) = &change.after else { continue };
         let place = *places.entry(after.id).or_insert(updates.len());
         if let Some(update) = updates.get_mut(place) {
-            *update = (after, update.1 + 1);
+            let versions = update.versions + 1;
+            *update = Update { after, versions, changes_words: update.changes_words || *changes_words };
         } else {
-            updates.push((after, 1));
+            updates.push(Update { after, versions: 1, changes_words: *changes_words });
         }
     }
     updates

@@ -82,15 +82,15 @@ async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, 
     let mut stored = Vec::with_capacity(run.len());
     for new in run.iter().cloned() {
         stored.push(if let Some(before) = existing.get(&new.sku) {
-            let change = decide::patched(before, &ProductPatch::from(new), now)?;
-            let version = change.as_ref().map_or(before.version, |change| change.version);
-            changes.extend(change);
+            let decided = decide::patched(before, &ProductPatch::from(new), now)?;
+            let version = decided.as_ref().map_or(before.version, |decided| decided.change.version);
+            changes.extend(decided);
             Upserted { id: before.id, version, is_new: false }
         } else {
             let id = ids.next().expect("there is an id for each sku that does not exist");
-            let change = decide::created(id, new, now);
-            let version = change.version;
-            changes.push(change);
+            let decided = decide::created(id, new, now);
+            let version = decided.change.version;
+            changes.push(decided);
             Upserted { id, version, is_new: true }
         });
     }

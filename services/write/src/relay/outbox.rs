@@ -40,25 +40,18 @@ pub(crate) async fn backlog(connection: &mut PgConnection, limit: i64) -> Result
     .await
 }
 
-/// The primary's clock, and the write-ahead log's insert position read after it.
-pub(crate) async fn moment(connection: &mut PgConnection) -> Result<(OffsetDateTime, Position), sqlx::Error> {
-    let moment = sqlx::query!(
-        r#"select clock_timestamp() as "t!",
-                  (pg_current_wal_insert_lsn() - '0/0')::bigint as "h!""#
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok((moment.t, position(moment.h)))
-}
-
-/// One snapshot of the epoch and of the first pending rows, in order.
+/// What a turn begins with.
 pub(crate) struct Snapshot {
+    /// The primary's clock before the rows were looked at.
+    pub(crate) t: OffsetDateTime,
+    /// The write-ahead log's insert position, read after `t` and before the rows.
+    pub(crate) h: Position,
     pub(crate) epoch: Epoch,
+    /// The first pending rows, in order.
     pub(crate) rows: Vec<Pending>,
     /// Whether more rows than these are pending.
     pub(crate) has_more: bool,
-    /// The insert position while the statement ran, so after its snapshot: an upper bound of where anything in it was
-    /// committed.
+    /// The insert position, read after the rows: an upper bound of where any of them was committed.
     pub(crate) position: Position,
 }
 
@@ -74,20 +67,20 @@ impl Snapshot {
 /// Reads at most `limit` rows.
 pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapshot, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select e.number,
-                  e.server_started_at,
-                  e.mark_sequence,
-                  e.mark_id,
-                  (pg_current_wal_insert_lsn() - '0/0')::bigint as "position!",
-                  o.id as "id?",
-                  o.event_id as "event_id?",
-                  o.product_id as "product_id?",
-                  o.kind as "kind?",
-                  o.data as "data?",
-                  o.created_at as "created_at?"
-           from epoch e
-           left join lateral (select * from outbox order by id limit $1) o on true
-           order by o.id"#,
+        r#"select t as "t!",
+                  (h - '0/0')::bigint as "h!",
+                  (pending_by - '0/0')::bigint as "position!",
+                  number as "number!",
+                  server_started_at,
+                  mark_sequence as "mark_sequence!",
+                  mark_id,
+                  id,
+                  event_id,
+                  product_id,
+                  kind,
+                  data,
+                  created_at
+           from relay_turn($1)"#,
         limit
     )
     .fetch_all(&mut session.connection)
@@ -100,7 +93,7 @@ pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapsh
         mark_sequence: unsigned(first.mark_sequence),
         mark_id: first.mark_id,
     };
-    let position = position(first.position);
+    let (t, h, position) = (first.t, position(first.h), position(first.position));
     let rows = rows
         .into_iter()
         .filter_map(|row| {
@@ -114,7 +107,7 @@ pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapsh
             })
         })
         .collect();
-    Ok(Snapshot { epoch, rows, has_more: false, position })
+    Ok(Snapshot { t, h, epoch, rows, has_more: false, position })
 }
 
 /// The rows of these events, as far as they are still pending.

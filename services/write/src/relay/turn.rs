@@ -120,7 +120,6 @@ impl Leader {
     async fn begin(&mut self) -> Result<Turn, RelayError> {
         let may_begin_epoch = self.session.is_just_opened();
         let (stream, tail) = stream::learn(&self.context).await?;
-        let (t, h) = outbox::moment(&mut self.session.connection).await?;
         let snapshot = self.snapshot().await?;
         let epoch = &snapshot.epoch;
         let end = StreamEnd {
@@ -128,7 +127,7 @@ impl Leader {
             last_epoch: tail.epoch,
             id_at_mark: id_at_mark(&stream, &tail, epoch).await?,
         };
-        match decide(epoch, end, unix_ms(t)) {
+        match decide(epoch, end, unix_ms(snapshot.t)) {
             Verdict::Deposed => Err(RelayError::Deposed { stream: tail.epoch, ours: epoch.number }),
             Verdict::Begin(_) if !may_begin_epoch => Err(RelayError::StaleSession),
             Verdict::Begin(number) => {
@@ -140,17 +139,17 @@ impl Leader {
                 measures::epoch_begun();
                 Ok(Turn { published: 0, has_more: true })
             }
-            Verdict::Continue if tail.is_before(epoch.number) => self.break_in(&stream, t, h, snapshot).await,
+            Verdict::Continue if tail.is_before(epoch.number) => self.break_in(&stream, snapshot).await,
             Verdict::Continue => {
                 let announced = stream::last_announced(&stream, epoch.number).await?;
                 let tail = Tail { epoch: epoch.number, announced, ..tail };
                 if tail.sequence == epoch.mark_sequence {
-                    return self.publish(tail, t, h, &snapshot).await;
+                    return self.publish(tail, &snapshot).await;
                 }
                 // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
                 let rows = outbox::rows_of(&mut self.session.connection, &held).await?;
-                self.settle(tail, &rows, h).await?;
+                self.settle(tail, &rows, snapshot.h).await?;
                 Ok(Turn { published: 0, has_more: true })
             }
         }
@@ -158,7 +157,6 @@ impl Leader {
 
     /// A turn that follows one of its own.
     async fn go_on(&mut self, tail: Tail) -> Result<Turn, RelayError> {
-        let (t, h) = outbox::moment(&mut self.session.connection).await?;
         let snapshot = self.snapshot().await?;
         let epoch = &snapshot.epoch;
         let is_ours = epoch.number == tail.epoch
@@ -167,7 +165,7 @@ impl Leader {
         if !is_ours {
             return Err(RelayError::Overtaken);
         }
-        self.publish(tail, t, h, &snapshot).await
+        self.publish(tail, &snapshot).await
     }
 
     /// Publishes the first message of an epoch that the stream does not know yet.
@@ -176,13 +174,7 @@ impl Leader {
     /// end is read anew right before, as often as it takes, and what follows it is short. That is safe only here: without
     /// a message of this epoch in the stream, nobody can have sent these rows in it, or later ones. The first message
     /// fences the old relay off for good.
-    async fn break_in(
-        &mut self,
-        stream: &Stream,
-        t: OffsetDateTime,
-        h: Position,
-        snapshot: Snapshot,
-    ) -> Result<Turn, RelayError> {
+    async fn break_in(&mut self, stream: &Stream, snapshot: Snapshot) -> Result<Turn, RelayError> {
         let number = snapshot.epoch.number;
         let snapshot = snapshot.cut(1);
         loop {
@@ -191,7 +183,7 @@ impl Leader {
                 return Err(RelayError::Overtaken);
             }
             let tail = Tail { epoch: number, announced: None, ..end };
-            match self.publish(tail, t, h, &snapshot).await {
+            match self.publish(tail, &snapshot).await {
                 Err(RelayError::Fenced { .. }) => {}
                 turn => return turn,
             }
@@ -206,12 +198,10 @@ impl Leader {
     async fn publish(
         &mut self,
         tail: Tail,
-        t: OffsetDateTime,
-        h: Position,
-        Snapshot { rows, has_more, position, .. }: &Snapshot,
+        Snapshot { t, h, rows, has_more, position, .. }: &Snapshot,
     ) -> Result<Turn, RelayError> {
-        let clock = PrimaryClock::showing(t);
-        let (position, has_more) = (if rows.is_empty() { h } else { *position }, *has_more);
+        let clock = PrimaryClock::showing(*t);
+        let (position, has_more) = (if rows.is_empty() { *h } else { *position }, *has_more);
         let mut batch = Batch::new(tail, position);
         for row in rows {
             batch.push_event(row)?;
@@ -219,7 +209,7 @@ impl Leader {
         let published = batch.messages.len();
         // The claim of a heartbeat is that nothing before it is missing.
         if !has_more {
-            batch.push_heartbeat(t, h);
+            batch.push_heartbeat(*t, *h);
         }
         let (messages, after) = (batch.messages, batch.tail);
         let sequence = stream::publish(&self.context, &tail, messages).await?;

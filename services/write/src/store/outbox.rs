@@ -6,11 +6,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Adds one event for each change, in their order.
-pub(crate) async fn insert(connection: &mut PgConnection, changes: &[Change], now: OffsetDateTime) -> sqlx::Result<()> {
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    changes: &[&Change],
+    now: OffsetDateTime,
+) -> sqlx::Result<()> {
     let event_ids: Vec<Uuid> = changes.iter().map(|_| Uuid::new_v4()).collect();
     let product_ids: Vec<i64> = changes.iter().map(|change| change.id.get()).collect();
     let kinds: Vec<&str> = changes.iter().map(|change| change.kind().word()).collect();
-    let data: Vec<String> = changes.iter().map(json).collect();
+    let data: Vec<String> = changes.iter().map(|change| json(change)).collect();
     sqlx::query!(
         "insert into outbox (event_id, product_id, kind, data, created_at)
          select event_id, product_id, kind, data, $5

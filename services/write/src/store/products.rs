@@ -111,13 +111,20 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
     all_or_nothing(inserted.rows_affected(), products.len())
 }
 
-/// Brings locked products to the content given, which is so many versions later.
-pub(crate) async fn update(connection: &mut PgConnection, finals: &[(&Product, u32)]) -> sqlx::Result<()> {
-    let products: Vec<&Product> = finals.iter().map(|(product, _)| *product).collect();
-    let columns = Columns::of(&products);
-    let times: Vec<OffsetDateTime> = products.iter().map(|product| product.updated_at).collect();
-    let steps: Vec<i64> = finals.iter().map(|(_, versions)| i64::from(*versions)).collect();
-    let updated = sqlx::query!(
+/// What a locked product becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Update<'a> {
+    pub(crate) after: &'a Product,
+    /// How many versions later that is.
+    pub(crate) versions: u32,
+    /// Whether what is searched as words may differ.
+    pub(crate) changes_words: bool,
+}
+
+/// Brings locked products to the content given.
+pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<()> {
+    let (columns, times, steps) = columns_of(updates);
+    let done = sqlx::query!(
         "update products
          set name = after.name, description = after.description, brand = after.brand, category = after.category,
              image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
@@ -144,7 +151,41 @@ pub(crate) async fn update(connection: &mut PgConnection, finals: &[(&Product, u
     )
     .execute(connection)
     .await?;
-    all_or_nothing(updated.rows_affected(), products.len())
+    all_or_nothing(done.rows_affected(), updates.len())
+}
+
+/// The same for those whose words stay: as long as no statement names them, nothing is parsed and no index is touched.
+pub(crate) async fn update_offers(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<()> {
+    let (columns, times, steps) = columns_of(updates);
+    let done = sqlx::query!(
+        "update products
+         set image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
+             version = after.version, updated_at = after.updated_at
+         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[],
+                $7::timestamptz[], $8::bigint[])
+              as after (id, image_url, price, currency, stock, version, updated_at, steps)
+         where products.id = after.id
+           and products.version = after.version - after.steps
+           and products.deleted_at is null",
+        &columns.ids,
+        &columns.image_urls as _,
+        &columns.prices,
+        &columns.currencies as _,
+        &columns.stocks,
+        &columns.versions,
+        &times,
+        &steps,
+    )
+    .execute(connection)
+    .await?;
+    all_or_nothing(done.rows_affected(), updates.len())
+}
+
+fn columns_of<'a>(updates: &[Update<'a>]) -> (Columns<'a>, Vec<OffsetDateTime>, Vec<i64>) {
+    let products: Vec<&Product> = updates.iter().map(|update| update.after).collect();
+    let times = products.iter().map(|product| product.updated_at).collect();
+    let steps = updates.iter().map(|update| i64::from(update.versions)).collect();
+    (Columns::of(&products), times, steps)
 }
 
 /// Turns a locked product into a tombstone at `version`.

@@ -269,3 +269,24 @@ async fn time_announced_in_an_older_epoch_is_not_held(db: PgPool) {
 
     assert!(shop.last_announced().await < ahead);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_is_committed_after_the_moment_of_a_turn_is_still_among_its_rows(db: PgPool) {
+    let shop = Shop::open(db).await;
+    let mut holder = shop.db.begin().await.unwrap();
+    sqlx::query("lock table epoch in access exclusive mode").execute(&mut *holder).await.unwrap();
+    let read = sqlx::query_as::<_, (bool, bool, Option<Uuid>)>(
+        "select t < created_at, h < pending_by, event_id from relay_turn(10)",
+    )
+    .fetch_one(&shop.db);
+    let commit_meanwhile = async {
+        let waits = "select true from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        eventually(async || sqlx::query_scalar::<_, bool>(waits).fetch_optional(&shop.db).await.unwrap()).await;
+        let event = shop.commit(1, 1).await;
+        holder.rollback().await.unwrap();
+        event
+    };
+
+    let (read, event) = tokio::join!(read, commit_meanwhile);
+    assert_eq!(read.unwrap(), (true, true, Some(event)));
+}

@@ -133,6 +133,38 @@ async fn changing_prices_move_nothing_in_lists_that_are_not_by_price() {
 }
 
 #[tokio::test]
+async fn the_narrow_rows_say_what_the_products_say_whatever_changes() {
+    let databases = databases().await;
+    let mut connection = databases.primary().await;
+    seed(&mut connection).await;
+    for change in [
+        "update products set price = price + 1 where id % 2 = 0",
+        "update products set currency = 'SEK' where id % 3 = 0",
+        "update products set stock = case when stock = 0 then 1 else 0 end where id % 5 = 0",
+        "update products set stock = stock + 1",
+        "update products set name = name || '!', brand = null where id % 11 = 0",
+        "update products set category = 'other' where id % 13 = 0",
+        "update products set deleted_at = now() where id % 17 = 0",
+        "delete from products where id % 19 = 0",
+    ] {
+        execute(&mut connection, change).await;
+        let differences: i64 = sqlx::query_scalar(
+            "with wanted as (
+                select id, name, brand, category, currency, price, stock > 0, created_at
+                from products
+                where deleted_at is null
+            )
+            select count(*)
+            from ((table wanted except table listing) union (table listing except table wanted)) as differing",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .expect("a count");
+        assert_eq!(differences, 0, "{change}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_last_page_has_no_next_one() {
     let databases = databases().await;
     let mut connection = databases.primary().await;

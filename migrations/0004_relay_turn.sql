@@ -1,0 +1,34 @@
+-- What a turn of the relay begins with, in one round trip: a moment, and what is pending in a later snapshot. Each statement
+-- of a volatile function takes a snapshot of its own, so whatever was committed before `t`, or below `h`, is among the rows
+-- unless they are more than `rows_max`; and `pending_by`, read after that snapshot, is an upper bound of where any of them
+-- was committed. One row without an event if nothing is pending.
+create function relay_turn(rows_max bigint)
+returns table (
+    t                 timestamptz,
+    h                 pg_lsn,
+    pending_by        pg_lsn,
+    number            bigint,
+    server_started_at timestamptz,
+    mark_sequence     bigint,
+    mark_id           uuid,
+    id                bigint,
+    event_id          uuid,
+    product_id        bigint,
+    kind              text,
+    data              text,
+    created_at        timestamptz
+)
+language plpgsql volatile
+as $$
+#variable_conflict use_column
+begin
+    t := clock_timestamp();
+    h := pg_current_wal_insert_lsn();
+    return query
+    select t, h, pg_current_wal_insert_lsn(), epoch.number, epoch.server_started_at, epoch.mark_sequence, epoch.mark_id,
+        pending.id, pending.event_id, pending.product_id, pending.kind, pending.data, pending.created_at
+    from epoch
+    left join lateral (select * from outbox order by outbox.id limit rows_max) as pending on true
+    order by pending.id;
+end
+$$;
