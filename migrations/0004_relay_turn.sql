@@ -1,8 +1,17 @@
--- What a turn of the relay begins with, in one round trip: a moment, and what is pending in a later snapshot. Each statement
--- of a volatile function takes a snapshot of its own, so whatever was committed before `t`, or below `h`, is among the rows
--- unless they are more than `rows_max`; and `pending_by`, read after that snapshot, is an upper bound of where any of them
--- was committed. One row without an event if nothing is pending.
-create function relay_turn(rows_max bigint)
+-- What the relay asks between two turns, in one round trip: it settles the last one, unless `settled_epoch` is null, by
+-- deleting what the stream now holds and storing how that ends; then come a moment, and what is pending in a later snapshot.
+--
+-- Each statement of a volatile function takes a snapshot of its own. So whatever was committed before `t`, or below `h`, is
+-- among the rows unless they are more than `rows_max`; and `pending_by`, read after that snapshot, is an upper bound of where
+-- any of them was committed. One row without an event if nothing is pending.
+create function relay_turn(
+    rows_max       bigint,
+    settled_epoch  bigint default null,
+    settled_events bigint[] default null,
+    settled_by     bigint default null,
+    stream_end     bigint default null,
+    stream_end_id  uuid default null
+)
 returns table (
     t                 timestamptz,
     h                 pg_lsn,
@@ -22,6 +31,14 @@ language plpgsql volatile
 as $$
 #variable_conflict use_column
 begin
+    if settled_epoch is not null then
+        update epoch
+        set mark_sequence = stream_end, mark_id = stream_end_id, settled_to = greatest(settled_to, settled_by)
+        where number = settled_epoch;
+        if found then
+            delete from outbox where id = any(settled_events);
+        end if;
+    end if;
     t := clock_timestamp();
     h := pg_current_wal_insert_lsn();
     return query

@@ -116,6 +116,8 @@ impl Relay {
                 }
             }
         }
+        // Of no need but that the outbox of a stopped catalogue is empty.
+        drop(tokio::time::timeout(STOP_PATIENCE, leader.settle()).await);
         false
     }
 

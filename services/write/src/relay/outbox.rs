@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::epoch::Epoch;
 use super::session::Session;
+use super::stream::Tail;
 
 /// A committed change that waits for the stream.
 #[derive(Clone, Debug)]
@@ -64,8 +65,23 @@ impl Snapshot {
     }
 }
 
-/// Reads at most `limit` rows.
-pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapshot, sqlx::Error> {
+/// What the stream now holds, and how it ends since.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) tail: Tail,
+    /// The rows of the events.
+    pub(super) rows: Vec<i64>,
+    /// An upper bound of where they were committed.
+    pub(super) position: Position,
+}
+
+/// Settles what was published, and reads at most `limit` rows. If another epoch has begun meanwhile, only the latter; the
+/// snapshot shows it.
+pub(super) async fn snapshot(
+    session: &mut Session,
+    published: Option<&Published>,
+    limit: i64,
+) -> Result<Snapshot, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select t as "t!",
                   (h - '0/0')::bigint as "h!",
@@ -80,8 +96,13 @@ pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapsh
                   kind,
                   data,
                   created_at
-           from relay_turn($1)"#,
-        limit
+           from relay_turn($1, $2, $3, $4, $5, $6)"#,
+        limit,
+        published.map(|published| signed(published.tail.epoch)),
+        published.map(|published| published.rows.as_slice()),
+        published.map(|published| signed(published.position.0)),
+        published.map(|published| signed(published.tail.sequence)),
+        published.and_then(|published| published.tail.id)
     )
     .fetch_all(&mut session.connection)
     .await?;
@@ -113,40 +134,6 @@ pub(crate) async fn snapshot(session: &mut Session, limit: i64) -> Result<Snapsh
 /// The rows of these events, as far as they are still pending.
 pub(crate) async fn rows_of(connection: &mut PgConnection, events: &[Uuid]) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar!("select id from outbox where event_id = any($1)", events).fetch_all(connection).await
-}
-
-/// Deletes what the stream now holds and stores the mark, at once. `false` if another epoch has begun meanwhile.
-pub(crate) async fn settle(
-    connection: &mut PgConnection,
-    epoch: u64,
-    sent: &[i64],
-    settled_to: Position,
-    mark_sequence: u64,
-    mark_id: Option<Uuid>,
-) -> Result<bool, sqlx::Error> {
-    let is_marked = sqlx::query_scalar!(
-        r#"with marked as (
-               update epoch
-               set mark_sequence = $2,
-                   mark_id = $3,
-                   settled_to = greatest(settled_to, $5)
-               where number = $1
-               returning number
-           ), deleted as (
-               delete from outbox
-               where id = any($4)
-                 and exists (select from marked)
-           )
-           select exists (select from marked) as "is_marked!""#,
-        signed(epoch),
-        signed(mark_sequence),
-        mark_id,
-        sent,
-        signed(settled_to.0)
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(is_marked)
 }
 
 /// Begins an epoch, durably: were it lost, the stream would hold a higher one than its own primary.

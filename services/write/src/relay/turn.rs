@@ -1,9 +1,9 @@
-//! One turn of the leader: what is pending goes into the stream, then a heartbeat, then the rows and the mark are settled.
+//! One turn of the leader: what the last one has published is settled, what is pending goes into the stream, then a heartbeat.
 //!
 //! The order of the steps carries the proof. The stream's end is known before the rows are read (but see
-//! [`Leader::break_in`]); `t` and `h` are read
-//! before the snapshot of the rows; the position is read after it; rows are deleted after the stream's answers; and nothing
-//! follows a turn in the stream before that is settled, so that any message says of all earlier turns that they are.
+//! [`Leader::break_in`]); `t` and `h` are read before the snapshot of the rows; the position is read after it; rows are
+//! deleted after the stream's answers; and nothing follows a turn in the stream before that is settled, so that any message
+//! says of all earlier turns that they are.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::epoch::{Epoch, StreamEnd, Verdict, decide};
 use super::measures::{self, PrimaryClock};
-use super::outbox::{self, Pending, Snapshot};
+use super::outbox::{self, Pending, Published, Snapshot};
 use super::session::Session;
 use super::stream::{self, Outgoing, Tail};
 
@@ -88,25 +88,25 @@ impl RelayError {
 pub struct Leader {
     session: Session,
     context: jetstream::Context,
-    /// How the stream ends, from this leader's own last turn; forgotten after any failure.
-    tail: Option<Tail>,
+    /// What this leader's own last turn has published, to be settled with the next one; forgotten after any failure.
+    published: Option<Published>,
 }
 
 impl Leader {
     pub const fn new(session: Session, context: jetstream::Context) -> Self {
-        Self { session, context, tail: None }
+        Self { session, context, published: None }
     }
 
     /// Takes nothing in memory for granted: the next turn reads the stream again.
-    pub const fn forget_stream(&mut self) {
-        self.tail = None;
+    pub fn forget_stream(&mut self) {
+        self.published = None;
     }
 
     /// Does one turn.
     pub async fn turn(&mut self) -> Result<Turn, RelayError> {
         let begun = Instant::now();
-        let turn = match self.tail.take() {
-            Some(tail) => self.go_on(tail).await,
+        let turn = match self.published.take() {
+            Some(published) => self.go_on(published).await,
             None => self.begin().await,
         }?;
         measures::turned(begun);
@@ -120,7 +120,7 @@ impl Leader {
     async fn begin(&mut self) -> Result<Turn, RelayError> {
         let may_begin_epoch = self.session.is_just_opened();
         let (stream, tail) = stream::learn(&self.context).await?;
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot(None, ROWS_MAX).await?;
         let epoch = &snapshot.epoch;
         let end = StreamEnd {
             last_sequence: tail.sequence,
@@ -149,23 +149,35 @@ impl Leader {
                 // By id, not among the rows read: others with smaller numbers may have become visible before them.
                 let held = stream::ids_after(&stream, epoch.mark_sequence, &tail).await?;
                 let rows = outbox::rows_of(&mut self.session.connection, &held).await?;
-                self.settle(tail, &rows, snapshot.h).await?;
+                self.published = Some(Published { tail, rows, position: snapshot.h });
+                self.settle().await?;
                 Ok(Turn { published: 0, has_more: true })
             }
         }
     }
 
     /// A turn that follows one of its own.
-    async fn go_on(&mut self, tail: Tail) -> Result<Turn, RelayError> {
-        let snapshot = self.snapshot().await?;
-        let epoch = &snapshot.epoch;
+    async fn go_on(&mut self, published: Published) -> Result<Turn, RelayError> {
+        let snapshot = self.snapshot_after(&published, ROWS_MAX).await?;
+        self.publish(published.tail, &snapshot).await
+    }
+
+    /// Settles what the last turn has published, for a leader that takes no other.
+    pub async fn settle(&mut self) -> Result<(), RelayError> {
+        if let Some(published) = self.published.take() {
+            self.snapshot_after(&published, 0).await?;
+            self.published = Some(Published { rows: Vec::new(), ..published });
+        }
+        Ok(())
+    }
+
+    async fn snapshot_after(&mut self, published: &Published, rows_max: usize) -> Result<Snapshot, RelayError> {
+        let snapshot = self.snapshot(Some(published), rows_max).await?;
+        let (epoch, tail) = (&snapshot.epoch, &published.tail);
         let is_ours = epoch.number == tail.epoch
             && (epoch.mark_sequence, epoch.mark_id) == (tail.sequence, tail.id)
             && epoch.made_on_server_of == Some(epoch.server_started_at);
-        if !is_ours {
-            return Err(RelayError::Overtaken);
-        }
-        self.publish(tail, &snapshot).await
+        if is_ours { Ok(snapshot) } else { Err(RelayError::Overtaken) }
     }
 
     /// Publishes the first message of an epoch that the stream does not know yet.
@@ -190,9 +202,9 @@ impl Leader {
         }
     }
 
-    async fn snapshot(&mut self) -> Result<Snapshot, RelayError> {
-        let limit = i64::try_from(ROWS_MAX + 1).expect("the limit is small");
-        Ok(outbox::snapshot(&mut self.session, limit).await?.cut(ROWS_MAX))
+    async fn snapshot(&mut self, published: Option<&Published>, rows_max: usize) -> Result<Snapshot, RelayError> {
+        let limit = i64::try_from(rows_max + 1).expect("the limit is small");
+        Ok(outbox::snapshot(&mut self.session, published, limit).await?.cut(rows_max))
     }
 
     async fn publish(
@@ -214,19 +226,9 @@ impl Leader {
         let (messages, after) = (batch.messages, batch.tail);
         let sequence = stream::publish(&self.context, &tail, messages).await?;
         measures::published(clock, after.epoch, rows.iter().map(|row| row.created_at));
-        let sent: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        self.settle(Tail { sequence, ..after }, &sent, position).await?;
+        let rows = rows.iter().map(|row| row.id).collect();
+        self.published = Some(Published { tail: Tail { sequence, ..after }, rows, position });
         Ok(Turn { published, has_more })
-    }
-
-    /// Deletes the rows that the stream now holds, and stores how it ends as the mark.
-    async fn settle(&mut self, tail: Tail, rows: &[i64], settled_to: Position) -> Result<(), RelayError> {
-        let connection = &mut self.session.connection;
-        if !outbox::settle(connection, tail.epoch, rows, settled_to, tail.sequence, tail.id).await? {
-            return Err(RelayError::Overtaken);
-        }
-        self.tail = Some(tail);
-        Ok(())
     }
 }
 

@@ -119,7 +119,8 @@ impl Shop {
     }
 }
 
-/// Turns until nothing is left out.
+/// Turns until nothing is left out, and settles that.
 pub(crate) async fn settle(leader: &mut Leader) {
     while leader.turn().await.unwrap().has_more {}
+    leader.settle().await.unwrap();
 }

@@ -236,6 +236,7 @@ async fn a_new_epoch_gets_in_between_the_turns_of_an_old_relay_that_never_pauses
         () = never_pauses => unreachable!("it never ends"),
     };
     assert_eq!((turn.published, turn.has_more), (1, true), "what comes first is short");
+    leader.settle().await.unwrap();
     leader.forget_stream();
     settle(&mut leader).await;
     assert_eq!(shop.events().await, events);
