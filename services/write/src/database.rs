@@ -6,7 +6,7 @@ use anyhow::Context;
 use bootstrap::Health;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::store;
@@ -33,6 +33,9 @@ const SESSION: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "5s"),
 ];
 
+/// A connection that has not been used for longer is tried before it is used.
+const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
+
 /// How often readiness is judged: often enough for a gateway that asks every second or two.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -42,8 +45,18 @@ pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_WAIT_MAX)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| Box::pin(ping_idle(connection, meta.idle_for)))
         .after_connect(|connection, _| Box::pin(store::note_server_start(connection)))
         .connect_lazy_with(options)
+}
+
+/// Whether the connection may be used. Under load it was used a moment ago, and a round trip more would cost every write.
+async fn ping_idle(connection: &mut PgConnection, idle_for: Duration) -> sqlx::Result<bool> {
+    if idle_for > IDLE_UNTESTED_MAX {
+        connection.ping().await?;
+    }
+    Ok(true)
 }
 
 /// Applies the migrations that the database lacks; several at once wait for each other.

@@ -201,7 +201,9 @@ async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: H
         Held::PassOver => products::lock_free(transaction.connection(), &ids).await?,
         Held::WaitFor => products::lock(transaction.connection(), &ids).await?,
     };
-    let mut products: HashMap<ProductId, Product> = locked.into_iter().map(|product| (product.id, product)).collect();
+    let now = locked.at;
+    let mut products: HashMap<ProductId, Product> =
+        locked.products.into_iter().map(|product| (product.id, product)).collect();
     let passed_over: HashSet<i64> = match held {
         Held::PassOver if products.len() < ids.len() => {
             ids.retain(|id| products.keys().all(|locked| locked.get() != *id));
@@ -209,12 +211,11 @@ async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: H
         }
         _ => HashSet::new(),
     };
-    let now = transaction.now().await?;
 
     let mut changes = Vec::with_capacity(patches.len());
     let mut results: Vec<Option<Result<Product, WriteError>>> = Vec::with_capacity(patches.len());
     for (id, patch) in patches {
-        let Some(product) = products.get_mut(id) else {
+        let (Some(product), Some(now)) = (products.get_mut(id), now) else {
             results.push((!passed_over.contains(&id.get())).then_some(Err(WriteError::NotFound(*id))));
             continue;
         };
@@ -229,11 +230,12 @@ async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: H
             Err(fault) => Err(fault.into()),
         }));
     }
-    if changes.is_empty() {
-        transaction.abandon().await?;
-    } else {
-        transaction.commit(&changes, now).await?;
-        counts::combined(changes.len());
+    match now {
+        Some(now) if !changes.is_empty() => {
+            transaction.commit(&changes, now).await?;
+            counts::combined(changes.len());
+        }
+        _ => transaction.abandon().await?,
     }
     let moment = moment(&mut connection).await;
     let with_token = |product: Product| {

@@ -12,9 +12,9 @@ use crate::store::products;
 pub(crate) async fn delete(primary: &Primary, id: ProductId) -> Result<Token, WriteError> {
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
-    let before = products::lock(transaction.connection(), &[id.get()]).await?.pop().ok_or(WriteError::NotFound(id))?;
-    let now = transaction.now().await?;
-    let decided = decide::deleted(&before);
+    let locked = products::lock(transaction.connection(), &[id.get()]).await?;
+    let (Some(before), Some(now)) = (locked.products.first(), locked.at) else { return Err(WriteError::NotFound(id)) };
+    let decided = decide::deleted(before);
     transaction.commit(std::slice::from_ref(&decided), now).await?;
     Ok(moment(&mut connection).await.token(Some((id, decided.change.version))))
 }

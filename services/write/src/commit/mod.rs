@@ -59,16 +59,17 @@ impl<'a> Transaction<'a> {
         if !texts.is_empty() {
             products::update(connection, &texts).await?;
         }
-        if !offers.is_empty() {
-            products::update_offers(connection, &offers).await?;
-        }
         for Decided { change: deleted, .. } in of_kind(decided, ChangeKind::Deleted) {
             products::bury(connection, deleted.id, deleted.version, now).await?;
         }
         if !created.is_empty() {
             products::insert(connection, &created).await?;
         }
-        outbox::insert(connection, &changes, now).await?;
+        if offers.is_empty() {
+            outbox::insert(connection, &changes, now).await?;
+        } else {
+            products::update_offers(connection, &offers, &changes, now).await?;
+        }
         self.inner.commit().await?;
 
         self.primary.committed.notify_one();

@@ -69,8 +69,8 @@ async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, 
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let skus: Vec<&str> = run.iter().map(|new| new.sku.as_str()).collect();
-    let existing = products::lock_by_sku(transaction.connection(), &skus).await?;
-    let existing: HashMap<&Sku, &Product> = existing.iter().map(|product| (&product.sku, product)).collect();
+    let locked = products::lock_by_sku(transaction.connection(), &skus).await?;
+    let existing: HashMap<&Sku, &Product> = locked.products.iter().map(|product| (&product.sku, product)).collect();
     let mut ids = match run.len() - existing.len() {
         0 => Vec::new(),
         missing => products::reserve_ids(transaction.connection(), missing).await?,

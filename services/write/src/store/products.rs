@@ -1,43 +1,67 @@
 //! The table `products`.
 
 use catalog::{Product, ProductId, ProductRow, Version};
+use events::Change;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-/// Locks those of the products with these ids that are not deleted, in the order of their ids.
-pub(crate) async fn lock(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Product>> {
-    let rows = sqlx::query_as!(
-        ProductRow,
-        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
-                created_at, updated_at
-         from products
-         where id = any($1)
-           and deleted_at is null
-         order by id
-         for update",
-        ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(product).collect()
+use super::outbox;
+
+/// Products that are locked until the transaction ends.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    /// In the order of their ids, in which they were locked.
+    pub(crate) products: Vec<Product>,
+    /// The database's clock when all of them were; there is none if there are no products.
+    pub(crate) at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    #[sqlx(flatten)]
+    product: ProductRow,
+    locked_at: OffsetDateTime,
+}
+
+/// Selects and locks the products that meet a condition and are not deleted.
+macro_rules! lock {
+    ($condition:literal, $how:literal) => {
+        concat!(
+            "with locked as materialized (
+                select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+                    created_at, updated_at
+                from products
+                where ",
+            $condition,
+            " and deleted_at is null
+                order by id
+                for update ",
+            $how,
+            ")
+            select *, clock_timestamp() as locked_at from locked"
+        )
+    };
+}
+
+/// Locks those of the products with these ids that are not deleted.
+pub(crate) async fn lock(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Locked> {
+    locked(sqlx::query_as(lock!("id = any($1)", "")).bind(ids).fetch_all(connection).await?)
 }
 
 /// The same without waiting: products that another transaction has locked are left out.
-pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<Product>> {
-    let rows = sqlx::query_as!(
-        ProductRow,
-        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
-                created_at, updated_at
-         from products
-         where id = any($1)
-           and deleted_at is null
-         order by id
-         for update skip locked",
-        ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(product).collect()
+pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Locked> {
+    locked(sqlx::query_as(lock!("id = any($1)", "skip locked")).bind(ids).fetch_all(connection).await?)
+}
+
+/// Locks those of the products with these skus that exist.
+pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Locked> {
+    locked(sqlx::query_as(lock!("sku = any($1)", "")).bind(skus).fetch_all(connection).await?)
+}
+
+fn locked(rows: Vec<LockedRow>) -> sqlx::Result<Locked> {
+    let at = rows.iter().map(|row| row.locked_at).max();
+    let products = rows.into_iter().map(|row| product(row.product)).collect::<sqlx::Result<_>>()?;
+    Ok(Locked { products, at })
 }
 
 /// Those of the ids whose products are there, locked or not.
@@ -45,24 +69,6 @@ pub(crate) async fn existing(connection: &mut PgConnection, ids: &[i64]) -> sqlx
     sqlx::query_scalar!("select id from products where id = any($1) and deleted_at is null", ids)
         .fetch_all(connection)
         .await
-}
-
-/// Locks those of the products with these skus that exist, in the order of their ids.
-pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Vec<Product>> {
-    let rows = sqlx::query_as!(
-        ProductRow,
-        "select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
-                created_at, updated_at
-         from products
-         where sku = any($1)
-           and deleted_at is null
-         order by id
-         for update",
-        skus as _,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(product).collect()
 }
 
 /// Takes ids that no product ever had, in rising order.
@@ -154,11 +160,25 @@ pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]
     all_or_nothing(done.rows_affected(), updates.len())
 }
 
-/// The same for those whose words stay: as long as no statement names them, nothing is parsed and no index is touched.
-pub(crate) async fn update_offers(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<()> {
+/// The same for those whose words stay, with the events of all changes: as long as no statement names them, nothing is
+/// parsed and no index is touched.
+pub(crate) async fn update_offers(
+    connection: &mut PgConnection,
+    updates: &[Update<'_>],
+    changes: &[&Change],
+    now: OffsetDateTime,
+) -> sqlx::Result<()> {
     let (columns, times, steps) = columns_of(updates);
+    let events = outbox::Columns::of(changes);
     let done = sqlx::query!(
-        "update products
+        "with events as (
+             insert into outbox (event_id, product_id, kind, data, created_at)
+             select event_id, product_id, kind, data, $13
+             from unnest($9::uuid[], $10::bigint[], $11::text[], $12::text[])
+                  with ordinality as event (event_id, product_id, kind, data, place)
+             order by place
+         )
+         update products
          set image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
              version = after.version, updated_at = after.updated_at
          from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[],
@@ -175,6 +195,11 @@ pub(crate) async fn update_offers(connection: &mut PgConnection, updates: &[Upda
         &columns.versions,
         &times,
         &steps,
+        &events.event_ids,
+        &events.product_ids,
+        &events.kinds as _,
+        &events.data,
+        now,
     )
     .execute(connection)
     .await?;
