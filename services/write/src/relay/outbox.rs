@@ -9,6 +9,9 @@ use super::epoch::Epoch;
 use super::session::Session;
 use super::stream::Tail;
 
+/// Deleted rows that the scan passes over before it is asked whether they can be left behind.
+const DELETED_MAX: usize = 64;
+
 /// A committed change that waits for the stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -65,6 +68,14 @@ impl Snapshot {
     }
 }
 
+/// Where the scan of the outbox begins: this server has no row below it, and none will come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scan {
+    from_id: i64,
+    /// Rows that were deleted since it was raised, and that the scan still passes over.
+    deleted: usize,
+}
+
 /// What the stream now holds, and how it ends since.
 #[derive(Debug)]
 pub(super) struct Published {
@@ -82,10 +93,12 @@ pub(super) async fn snapshot(
     published: Option<&Published>,
     limit: i64,
 ) -> Result<Snapshot, sqlx::Error> {
+    session.scan.deleted += published.map_or(0, |published| published.rows.len());
     let rows = sqlx::query!(
         r#"select t as "t!",
                   (h - '0/0')::bigint as "h!",
                   (pending_by - '0/0')::bigint as "position!",
+                  next_from_id as "next_from_id!",
                   number as "number!",
                   server_started_at,
                   mark_sequence as "mark_sequence!",
@@ -96,8 +109,10 @@ pub(super) async fn snapshot(
                   kind,
                   data,
                   created_at
-           from relay_turn($1, $2, $3, $4, $5, $6)"#,
+           from relay_turn($1, $2, $3, $4, $5, $6, $7, $8)"#,
         limit,
+        session.scan.from_id,
+        session.scan.deleted >= DELETED_MAX,
         published.map(|published| signed(published.tail.epoch)),
         published.map(|published| published.rows.as_slice()),
         published.map(|published| signed(published.position.0)),
@@ -107,6 +122,9 @@ pub(super) async fn snapshot(
     .fetch_all(&mut session.connection)
     .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    if first.next_from_id > session.scan.from_id {
+        session.scan = Scan { from_id: first.next_from_id, deleted: 0 };
+    }
     let epoch = Epoch {
         number: unsigned(first.number),
         made_on_server_of: first.server_started_at,

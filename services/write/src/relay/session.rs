@@ -6,6 +6,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use time::OffsetDateTime;
 
+use super::outbox::Scan;
+
 /// The lock of the one leader, the same in every instance; "freshet" in ASCII.
 const LEADER_LOCK: i64 = 0x66_7265_7368_6574;
 
@@ -33,6 +35,7 @@ pub struct Session {
     pub(crate) server_started_at: OffsetDateTime,
     /// Where the URL leads to may have changed since.
     pub opened_at: Instant,
+    pub(crate) scan: Scan,
 }
 
 /// What came of asking for the lock.
@@ -61,7 +64,7 @@ pub(crate) async fn connect(database: &PgConnectOptions) -> Result<Session, sqlx
     let opened_at = Instant::now();
     let mut connection = database.clone().application_name("freshet-relay").options(OPTIONS).connect().await?;
     let server_started_at = server_start(&mut connection).await?;
-    Ok(Session { connection, server_started_at, opened_at })
+    Ok(Session { connection, server_started_at, opened_at, scan: Scan::default() })
 }
 
 /// Tells a server from any other, and from itself before a restart. A crash of one backend loses commits that were not

@@ -291,3 +291,28 @@ async fn what_is_committed_after_the_moment_of_a_turn_is_still_among_its_rows(db
     let (read, event) = tokio::join!(read, commit_meanwhile);
     assert_eq!(read.unwrap(), (true, true, Some(event)));
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_change_that_commits_long_after_others_that_began_later_is_not_passed_over(db: PgPool) {
+    let shop = Shop::open(db).await;
+    let mut leader = shop.leader().await;
+    let mut late = shop.db.begin().await.unwrap();
+    sqlx::query(
+        r#"insert into outbox (event_id, product_id, kind, data, created_at)
+           values (gen_random_uuid(), 7, 'deleted', '{"id":7,"version":1,"before":null,"after":null}', now())"#,
+    )
+    .execute(&mut *late)
+    .await
+    .unwrap();
+    for _ in 0..5 {
+        shop.commit_many(100).await;
+        settle(&mut leader).await;
+    }
+    late.commit().await.unwrap();
+    assert_eq!(leader.turn().await.unwrap().published, 1);
+    for _ in 0..5 {
+        shop.commit_many(100).await;
+        settle(&mut leader).await;
+    }
+    assert_eq!((shop.events().await.len(), shop.outbox_rows().await), (1_001, 0));
+}
