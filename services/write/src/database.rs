@@ -20,11 +20,15 @@ pub const CHECK: &str = "postgres";
 /// Longest wait for a free connection: past it the service is overloaded or Postgres is away, and a 503 is kinder.
 const ACQUIRE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// One plan for all values of a statement, and what Postgres itself ends. Together with the wait above below the request timeout of 10 s, so that the client
-/// hears of it, and so that no lock outlives the request that took it.
-const SESSION: [(&str, &str); 4] = [
+/// One plan for all values of a statement, and what Postgres itself ends. Together with the wait above below the request
+/// timeout of 10 s, so that the client hears of it, and so that no lock outlives the request that took it.
+const SESSION: [(&str, &str); 6] = [
     // Every statement goes by a key or takes arrays, so that one plan fits all values; to plan costs as much as to run.
     ("plan_cache_mode", "force_generic_plan"),
+    // That plan may be made while a table is still empty, and a scan of all of it the cheapest.
+    ("enable_seqscan", "off"),
+    // Which the price put on such scans would set off.
+    ("jit", "off"),
     // A batch of 500 lines takes tens of milliseconds.
     ("statement_timeout", "5s"),
     // Longer than any transaction of ours holds a row.

@@ -13,8 +13,9 @@ const LEADER_LOCK: i64 = 0x66_7265_7368_6574;
 
 /// Settings of the session. Dead peers are noticed within about 10 s instead of two hours, and no statement of the
 /// relay is long. Its commits may be lost in a crash: the stream shows again what they said, and the next session begins
-/// a new epoch anyway; only the epoch itself is stored durably.
-const OPTIONS: [(&str, &str); 8] = [
+/// a new epoch anyway; only the epoch itself is stored durably. Statements are planned once and go by an index also where
+/// that is done while the outbox happens to be empty, and a scan of the whole table to be cheapest.
+const OPTIONS: [(&str, &str); 10] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
     ("tcp_keepalives_count", "3"),
@@ -23,6 +24,8 @@ const OPTIONS: [(&str, &str); 8] = [
     ("lock_timeout", "5s"),
     ("synchronous_commit", "off"),
     ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
 ];
 
 /// For how long a session counts as one that was just opened: some asks for the lock, and a slow turn before its own.
