@@ -20,7 +20,7 @@ use crate::app::Primary;
 use crate::counts;
 use crate::error::WriteError;
 use crate::store::products::Update;
-use crate::store::{self, Moment, outbox, products};
+use crate::store::{self, Moment, products};
 use decide::Decided;
 
 pub(crate) use combine::Patches;
@@ -65,11 +65,7 @@ impl<'a> Transaction<'a> {
         if !created.is_empty() {
             products::insert(connection, &created).await?;
         }
-        if offers.is_empty() {
-            outbox::insert(connection, &changes, now).await?;
-        } else {
-            products::update_offers(connection, &offers, &changes, now).await?;
-        }
+        products::update_offers_and_insert_events(connection, &offers, &changes, now).await?;
         self.inner.commit().await?;
 
         self.primary.committed.notify_one();

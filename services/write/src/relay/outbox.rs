@@ -93,12 +93,14 @@ pub(super) async fn snapshot(
     published: Option<&Published>,
     limit: i64,
 ) -> Result<Snapshot, sqlx::Error> {
+    if session.scan.deleted >= DELETED_MAX {
+        raise_start(session).await?;
+    }
     session.scan.deleted += published.map_or(0, |published| published.rows.len());
     let rows = sqlx::query!(
         r#"select t as "t!",
                   (h - '0/0')::bigint as "h!",
                   (pending_by - '0/0')::bigint as "position!",
-                  next_from_id as "next_from_id!",
                   number as "number!",
                   server_started_at,
                   mark_sequence as "mark_sequence!",
@@ -109,10 +111,9 @@ pub(super) async fn snapshot(
                   kind,
                   data,
                   created_at
-           from relay_turn($1, $2, $3, $4, $5, $6, $7, $8)"#,
+           from relay_turn($1, $2, $3, $4, $5, $6, $7)"#,
         limit,
         session.scan.from_id,
-        session.scan.deleted >= DELETED_MAX,
         published.map(|published| signed(published.tail.epoch)),
         published.map(|published| published.rows.as_slice()),
         published.map(|published| signed(published.position.0)),
@@ -122,9 +123,6 @@ pub(super) async fn snapshot(
     .fetch_all(&mut session.connection)
     .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    if first.next_from_id > session.scan.from_id {
-        session.scan = Scan { from_id: first.next_from_id, deleted: 0 };
-    }
     let epoch = Epoch {
         number: unsigned(first.number),
         made_on_server_of: first.server_started_at,
@@ -147,6 +145,17 @@ pub(super) async fn snapshot(
         })
         .collect();
     Ok(Snapshot { t, h, epoch, rows, has_more: false, position })
+}
+
+/// Leaves deleted rows behind, if that can be done at once.
+async fn raise_start(session: &mut Session) -> Result<(), sqlx::Error> {
+    let from_id = sqlx::query_scalar!(r#"select outbox_start($1) as "from_id!""#, session.scan.from_id)
+        .fetch_one(&mut session.connection)
+        .await?;
+    if from_id > session.scan.from_id {
+        session.scan = Scan { from_id, deleted: 0 };
+    }
+    Ok(())
 }
 
 /// The rows of these events, as far as they are still pending.

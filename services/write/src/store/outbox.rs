@@ -1,8 +1,6 @@
 //! The table `outbox`: what the relay has to publish.
 
 use events::Change;
-use sqlx::PgConnection;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// The columns of new events, as arrays for `unnest`.
@@ -22,30 +20,6 @@ impl Columns {
             data: changes.iter().map(|change| json(change)).collect(),
         }
     }
-}
-
-/// Adds one event for each change, in their order.
-pub(crate) async fn insert(
-    connection: &mut PgConnection,
-    changes: &[&Change],
-    now: OffsetDateTime,
-) -> sqlx::Result<()> {
-    let events = Columns::of(changes);
-    sqlx::query!(
-        "insert into outbox (event_id, product_id, kind, data, created_at)
-         select event_id, product_id, kind, data, $5
-         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[])
-              with ordinality as event (event_id, product_id, kind, data, place)
-         order by place",
-        &events.event_ids,
-        &events.product_ids,
-        &events.kinds as _,
-        &events.data,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 fn json(change: &Change) -> String {

@@ -160,9 +160,9 @@ pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]
     all_or_nothing(done.rows_affected(), updates.len())
 }
 
-/// The same for those whose words stay, with the events of all changes: as long as no statement names them, nothing is
-/// parsed and no index is touched.
-pub(crate) async fn update_offers(
+/// The same for those whose words stay, if there are any, and the events of all changes: as long as no statement names the
+/// words, nothing is parsed and no index is touched.
+pub(crate) async fn update_offers_and_insert_events(
     connection: &mut PgConnection,
     updates: &[Update<'_>],
     changes: &[&Change],

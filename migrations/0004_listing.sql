@@ -12,7 +12,7 @@ create table listing (
     created_at timestamptz not null
 );
 
-insert into listing
+insert into listing (id, name, brand, category, currency, price, in_stock, created_at)
 select id, name, brand, category, currency, price, stock > 0, created_at
 from products
 where deleted_at is null
@@ -33,7 +33,7 @@ begin
     elsif new.deleted_at is not null then
         delete from listing where id = new.id;
     else
-        insert into listing
+        insert into listing (id, name, brand, category, currency, price, in_stock, created_at)
         values (new.id, new.name, new.brand, new.category, new.currency, new.price, new.stock > 0, new.created_at)
         on conflict (id) do update
         set name = excluded.name,
