@@ -78,8 +78,8 @@ impl Follower {
 
     /// Follows the stream until `stop`.
     ///
-    /// After `patience` without a heartbeat, old or new, the check passes all the same: the node then answers from Postgres. A replay is
-    /// waited for, however long it takes.
+    /// After `patience` without a heartbeat, old or new, the check passes all the same: the node then answers from
+    /// Postgres. A replay is waited for, however long it takes.
     pub(crate) async fn run(mut self, patience: Duration, stop: CancellationToken) -> anyhow::Result<()> {
         let health = self.health.clone();
         let log = Arc::clone(&self.log);
