@@ -22,6 +22,10 @@ const REDIS: &str = "redis";
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
+/// After a step: what comes meanwhile is fetched, written and acked together. No reader waits for it, since every node hears
+/// of changes by itself and knows what in Redis is behind.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// How often Redis and the backlog are looked at.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -74,6 +78,7 @@ pub async fn work(mut projector: Projector, health: Health, stop: CancellationTo
         let Err(error) = taken else {
             health.set(NATS, Ok(()));
             retry = RETRY_MIN;
+            sleep(PAUSE).await;
             continue;
         };
         // After the report: a Redis that answers, but not to this, is not in order.

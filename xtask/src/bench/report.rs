@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::row::{Line, ROWS};
-use super::{Extent, svg};
+use super::{Extent, REPEATS_MAX, STOLEN_MAX, svg};
 
 /// Everything that the page is made of. Rows that were measured on another machine do not stand beside new ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,12 +25,15 @@ pub(crate) struct Measured {
     pub(crate) date: String,
     /// Of each side in each round, where the row measures for a time.
     pub(crate) seconds: u64,
+    /// Rounds that were measured again because the machine's host had disturbed them.
+    #[serde(default)]
+    pub(crate) repeated: usize,
     pub(crate) lines: Vec<Line>,
 }
 
 impl Measured {
-    pub(super) fn new(date: String, extent: Extent, lines: Vec<Line>) -> Self {
-        Self { date, seconds: extent.seconds, lines }
+    pub(super) fn new(date: String, extent: Extent, repeated: usize, lines: Vec<Line>) -> Self {
+        Self { date, seconds: extent.seconds, repeated, lines }
     }
 }
 
@@ -110,8 +113,11 @@ impl Results {
              Each row is a ratio of two sides that are measured by turns in the same run: a warm-up of both, then \
              rounds in which the side that begins changes. A figure is the median of its rounds; the ratio is the \
              median of the rounds' own ratios, with the least and the most in parentheses. Absolute figures belong to \
-             the machine, ratios less so.\n\n",
-            self.machine
+             the machine, ratios less so. A round in which the host of this virtual machine took more than {} % of the \
+             processors' time is measured again, whatever came of it, up to {} times for each round wanted.\n\n",
+            self.machine,
+            STOLEN_MAX * 100.0,
+            REPEATS_MAX,
         );
         let head = [HEAD.map(str::to_owned), HEAD.map(|_| "---".to_owned())];
         for cells in head.iter().chain(&self.cells()) {
@@ -120,12 +126,13 @@ impl Results {
         for row in &ROWS {
             let Some(measured) = self.rows.get(row.name) else { continue };
             let rounds = measured.lines.first().map_or(0, |line| line.ours.rounds.len());
-            let (name, title, meaning, date, seconds) =
-                (row.name, row.title, row.meaning, &measured.date, measured.seconds);
+            let (name, title, meaning) = (row.name, row.title, row.meaning);
+            let Measured { date, seconds, repeated, .. } = measured;
             let _ = write!(
                 page,
                 "\n## `{name}`: {title}\n\n![{title}](benchmarks/{name}.svg)\n\n{meaning}\n\nMeasured on {date} in {rounds} \
-                 rounds, for {seconds} s on each side where it is for a time. Again: `cargo xtask bench {name}`\n"
+                 rounds, for {seconds} s on each side where it is for a time; {repeated} more were measured again. \
+                 To measure it: `cargo xtask bench {name}`\n"
             );
             // Kept by hand beside the pictures, if there is more to say than figures.
             if let Ok(notes) = fs::read_to_string(folder.join(format!("{name}.md"))) {
@@ -188,7 +195,7 @@ mod tests {
             other: Side::new("bare", vec![100.0; 5]),
             bar: Some(Bar::RatioAtLeast(0.85)),
         };
-        let measured = Measured { date: "2026-01-02".to_owned(), seconds: 5, lines: vec![line] };
+        let measured = Measured { date: "2026-01-02".to_owned(), seconds: 5, repeated: 0, lines: vec![line] };
         Results { machine: machine.to_owned(), rows: BTreeMap::from([(row.to_owned(), measured)]) }
     }
 

@@ -15,7 +15,7 @@ const DATABASE: &str = "freshet";
 const USER: &str = "freshet";
 
 /// Every server has the same: a replica refuses to start with smaller limits than its primary.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 12] = [
     // Trust is enough on loopback, and no socket file needs a short path or a folder that two users may write.
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
@@ -33,6 +33,8 @@ const SETTINGS: [(&str, &str); 11] = [
     ("max_standby_streaming_delay", "5s"),
     // A replica that lost its primary looks for it again soon; the default is 5 s.
     ("wal_retrieve_retry_interval", "200ms"),
+    // When each change was committed, which the benchmark of propagation asks for.
+    ("track_commit_timestamp", "on"),
     // A replica that is gone must not fill the primary's disk.
     ("max_slot_wal_keep_size", "1GB"),
 ];

@@ -1,7 +1,7 @@
 //! Combines patches: those that arrive while one transaction commits share the next one.
 //!
-//! Nothing waits on purpose, so that a lone patch is as fast as ever; under load, the cost of a transaction is shared by
-//! all that came meanwhile. A product that another transaction holds is not waited for here: its patches, and those that
+//! A lone patch does not wait. Under load the cost of a transaction is shared by all that came since the last one began, a
+//! few milliseconds before; what that saves is left to those who make the changes visible. A product that another transaction holds is not waited for here: its patches, and those that
 //! follow them, are combined into transactions of their own.
 
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use catalog::{Product, ProductId, ProductPatch};
 use freshness::Token;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Transaction, decide, moment};
 use crate::app::Primary;
@@ -22,6 +22,8 @@ use crate::store::products;
 
 /// Patches of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
+/// Between the beginnings of two transactions: shorter than most take anyway, long enough for some patches under load.
+const INTERVAL_MIN: Duration = Duration::from_millis(3);
 /// Patches under way: more would wait for longer than their clients do.
 const WAITING_MAX: usize = 4_096;
 /// Longest time for a transaction, below the requests' own limit. Postgres ends sooner what is its own fault; this is for
@@ -55,11 +57,15 @@ impl Patches {
     pub(crate) fn begin(primary: Primary) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let slow = SlowLane::new(&primary);
+        let own = with_own_connection(&primary);
         tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
-                let batch = batch.drain(..).filter_map(|waiting| slow.join(waiting)).collect();
-                for group in by_product(store_all(&primary, batch, Held::PassOver).await) {
+            let mut intervals = interval(INTERVAL_MIN);
+            intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while let Some(first) = receiver.recv().await {
+                intervals.tick().await;
+                let others = std::iter::from_fn(|| receiver.try_recv().ok()).take(BATCH_MAX - 1);
+                let batch = std::iter::once(first).chain(others).filter_map(|waiting| slow.join(waiting)).collect();
+                for group in by_product(store_all(&own, batch, Held::PassOver).await) {
                     slow.open(primary.clone(), group);
                 }
             }
@@ -74,6 +80,14 @@ impl Patches {
         self.waiting.send(Waiting { id, patch, answer }).map_err(|_| WriteError::Lost)?;
         outcome.await.unwrap_or(Err(WriteError::Lost))
     }
+}
+
+/// With a single connection that nobody else uses: always the same session, so that its server process and what that has at
+/// hand stay warm, and no import keeps a patch waiting for one.
+fn with_own_connection(primary: &Primary) -> Primary {
+    let options = primary.pool.options().clone().max_connections(1).min_connections(0);
+    let pool = options.connect_lazy_with(primary.pool.connect_options().as_ref().clone());
+    Primary { pool, committed: Arc::clone(&primary.committed) }
 }
 
 /// The products that others held, each with a task of its own that works off its patches.

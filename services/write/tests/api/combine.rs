@@ -89,3 +89,13 @@ async fn a_patch_that_the_database_refuses_fails_alone(db: PgPool) {
     assert_eq!(statuses, [200, 500, 200]);
     assert_eq!(shop.events().await.len(), 5);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn a_patch_waits_for_no_connection_while_others_use_all_that_they_may(db: PgPool) {
+    let shop = Shop::new(db.clone());
+    let lamp = shop.lamp().await;
+    let taken = join_all((0..db.options().get_max_connections()).map(|_| db.acquire())).await;
+    assert!(taken.iter().all(Result::is_ok) && db.try_acquire().is_none());
+
+    assert_eq!(shop.patch(lamp, r#"{"stock":1}"#).await.status, StatusCode::OK);
+}
