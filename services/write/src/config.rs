@@ -32,7 +32,7 @@ pub struct Settings {
     )]
     pub database_url: PgConnectOptions,
 
-    /// Most connections to Postgres; each serves one transaction at a time
+    /// Most connections to Postgres beside one for patches and one for the relay; each serves one transaction at a time
     #[arg(
         long,
         env = "FRESHET_DATABASE_CONNECTIONS_MAX",

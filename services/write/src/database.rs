@@ -7,6 +7,7 @@ use bootstrap::Health;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::store;
@@ -53,6 +54,21 @@ pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
         .before_acquire(|connection, meta| Box::pin(ping_idle(connection, meta.idle_for)))
         .after_connect(|connection, _| Box::pin(store::note_server_start(connection)))
         .connect_lazy_with(options)
+}
+
+/// A connection like those of the pool that is not one of them.
+pub(crate) async fn connect(like: &PgPool) -> sqlx::Result<PgConnection> {
+    let connect = async {
+        let mut connection = like.connect_options().connect().await?;
+        store::note_server_start(&mut connection).await?;
+        Ok(connection)
+    };
+    timeout(ACQUIRE_WAIT_MAX, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether such a connection may be used again.
+pub(crate) async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> bool {
+    matches!(timeout(ACQUIRE_WAIT_MAX, ping_idle(connection, idle_for)).await, Ok(Ok(_)))
 }
 
 /// Whether the connection may be used. Under load it was used a moment ago, and a round trip more would cost every write.

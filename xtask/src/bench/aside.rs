@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use xtask::ports;
 use xtask::process::{Launch, Process, Stop};
 use xtask::servers::{Probe, is_root, nginx};
+use xtask::stack::service_threads;
 
 use super::http::Answer;
 use super::{Bench, tool};
@@ -73,7 +74,7 @@ impl Bench<'_> {
             name: "bare".to_owned(),
             program: self.bin_dir.join("examples/bare"),
             args,
-            env: BTreeMap::new(),
+            env: BTreeMap::from([("TOKIO_WORKER_THREADS".to_owned(), service_threads().to_string())]),
             log: self.folder().join("bare.log"),
             stop: Stop::Term,
             ready: Probe::Listening { port },
@@ -91,6 +92,7 @@ impl Bench<'_> {
         let config = CACHE_CONFIG
             .replace("@USER@", if is_root() { "user root;" } else { "" })
             .replace("@DIR@", &shown)
+            .replace("@WORKERS@", &service_threads().to_string())
             .replace("@PORT@", &port.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
         let file = dir.join("nginx.conf");
@@ -111,7 +113,7 @@ impl Bench<'_> {
 const CACHE_CONFIG: &str = r#"
 @USER@
 daemon off;
-worker_processes auto;
+worker_processes @WORKERS@;
 pid "@DIR@/nginx.pid";
 error_log stderr warn;
 events { worker_connections 1024; }

@@ -22,9 +22,10 @@ mod wrk;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use xtask::interrupt;
 use xtask::scratch::Scratch;
 use xtask::servers::postgres;
@@ -72,6 +73,39 @@ pub(crate) struct Bench<'a> {
     scratch: Scratch,
 }
 
+/// Segments of 16 MiB: more than any row writes.
+const WAL_SEGMENTS: usize = 48;
+const POLL: Duration = Duration::from_millis(50);
+/// Longest wait until the replicas have replayed them.
+const REPLAY_MAX: Duration = Duration::from_mins(1);
+
+/// Brings the databases to where servers are that have run for a while: their write-ahead log goes round in segments that
+/// are there, where a new server fills each with zeros first; and nothing is left to be done in the middle of some round.
+fn run_in(stack: &Stack) -> Result<()> {
+    let urls = stack.urls();
+    let primary = http::port_of(&urls.database)?;
+    let replicas = urls.replicas.iter().map(|url| http::port_of(url)).collect::<Result<Vec<_>>>()?;
+    for server in [primary].iter().chain(&replicas) {
+        postgres::query(*server, "alter system set min_wal_size = '1GB'")?;
+        postgres::query(*server, "select pg_reload_conf()")?;
+    }
+    for _ in 0..WAL_SEGMENTS {
+        postgres::query(primary, "select pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()")?;
+    }
+    postgres::query(primary, "vacuum analyze")?;
+    postgres::query(primary, "checkpoint")?;
+    let end = postgres::query(primary, "select pg_current_wal_lsn()")?;
+    for replica in replicas {
+        let begun = Instant::now();
+        while postgres::query(replica, &format!("select pg_last_wal_replay_lsn() >= '{end}'"))? != "t" {
+            ensure!(begun.elapsed() < REPLAY_MAX, "a replica does not follow the primary");
+            thread::sleep(POLL);
+        }
+        postgres::query(replica, "checkpoint")?;
+    }
+    Ok(())
+}
+
 /// Measures `rows` one after another on one stack.
 pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn Fn(&str)) -> Result<Results> {
     let products = rows.iter().map(|row| row.products).max().unwrap_or(0).min(extent.products_max);
@@ -79,10 +113,7 @@ pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn F
     let scratch = Scratch::new("bench")?;
     let options = Options { products, service_env: BTreeMap::from(service_env), ..Options::default() };
     let stack = Stack::start(options, &scratch.path().join("stack"), bin_dir, say)?;
-    // What would otherwise come by itself in the middle of some round.
-    for work in ["vacuum analyze", "checkpoint"] {
-        postgres::query(http::port_of(&stack.urls().database)?, work)?;
-    }
+    run_in(&stack)?;
     let mut bench =
         Bench { extent, stack, products, bin_dir: bin_dir.to_owned(), say, repeated: Cell::new(0), scratch };
     let mut results = Results::new(machine::describe()?);

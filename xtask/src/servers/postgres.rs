@@ -15,7 +15,7 @@ const DATABASE: &str = "freshet";
 const USER: &str = "freshet";
 
 /// Every server has the same: a replica refuses to start with smaller limits than its primary.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 15] = [
     // Trust is enough on loopback, and no socket file needs a short path or a folder that two users may write.
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
@@ -35,6 +35,10 @@ const SETTINGS: [(&str, &str); 12] = [
     ("wal_retrieve_retry_interval", "200ms"),
     // When each change was committed, which the benchmark of propagation asks for.
     ("track_commit_timestamp", "on"),
+    // After a checkpoint every page goes into the log as a whole once: fewer checkpoints, and packed pages.
+    ("checkpoint_timeout", "15min"),
+    ("max_wal_size", "2GB"),
+    ("wal_compression", "lz4"),
     // A replica that is gone must not fill the primary's disk.
     ("max_slot_wal_keep_size", "1GB"),
 ];

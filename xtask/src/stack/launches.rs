@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::thread;
 
 use anyhow::Result;
 
@@ -62,6 +63,7 @@ impl State {
     fn service(&self, name: &str, program: &str) -> Launch {
         let ops_port = self.ports[&ops(name)];
         let mut env = self.service_env();
+        env.entry("TOKIO_WORKER_THREADS".to_owned()).or_insert_with(|| service_threads().to_string());
         env.insert("FRESHET_OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops_port}"));
         if let Some(port) = self.ports.get(name) {
             env.insert("FRESHET_LISTEN".to_owned(), format!("127.0.0.1:{port}"));
@@ -76,6 +78,12 @@ impl State {
             ready: Probe::Ready { port: ops_port },
         }
     }
+}
+
+/// Threads of a service whose machine is shared with all the servers: half of the cores. With more, each would win less than
+/// the handovers between them cost everybody.
+pub fn service_threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// A slot's name may hold no hyphen.

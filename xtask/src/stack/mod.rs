@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use launches::service_threads;
 use layout::choose_ports;
 pub use layout::{Options, Role};
 use state::{Lock, State};

@@ -6,16 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catalog::{Product, ProductId, ProductPatch};
 use freshness::Token;
+use sqlx::PgConnection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Transaction, decide, moment};
+use super::{Transaction, decide, try_moment};
 use crate::app::Primary;
 use crate::counts;
+use crate::database;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
 use crate::store::products;
@@ -46,9 +48,10 @@ struct Waiting {
 }
 
 /// What is done about a product that another transaction holds.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Held {
-    PassOver,
+    /// So this never waits for long, and one session is enough for it.
+    PassOver(OwnSession),
     WaitFor,
 }
 
@@ -57,7 +60,7 @@ impl Patches {
     pub(crate) fn begin(primary: Primary) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let slow = SlowLane::new(&primary);
-        let own = with_own_connection(&primary);
+        let own = OwnSession::default();
         tokio::spawn(async move {
             let mut intervals = interval(INTERVAL_MIN);
             intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -65,7 +68,7 @@ impl Patches {
                 intervals.tick().await;
                 let others = std::iter::from_fn(|| receiver.try_recv().ok()).take(BATCH_MAX - 1);
                 let batch = std::iter::once(first).chain(others).filter_map(|waiting| slow.join(waiting)).collect();
-                for group in by_product(store_all(&own, batch, Held::PassOver).await) {
+                for group in by_product(store_all(&primary, batch, &Held::PassOver(own.clone())).await) {
                     slow.open(primary.clone(), group);
                 }
             }
@@ -82,12 +85,30 @@ impl Patches {
     }
 }
 
-/// With a single connection that nobody else uses: always the same session, so that its server process and what that has at
-/// hand stay warm, and no import keeps a patch waiting for one.
-fn with_own_connection(primary: &Primary) -> Primary {
-    let options = primary.pool.options().clone().max_connections(1).min_connections(0);
-    let pool = options.connect_lazy_with(primary.pool.connect_options().as_ref().clone());
-    Primary { pool, committed: Arc::clone(&primary.committed) }
+/// A database session that is kept from one transaction to the next, and used by nobody else: no round trip is lost on giving
+/// it back, the server process stays warm, and no import keeps a patch waiting. Whatever fails or is cut off leaves none.
+#[derive(Clone, Debug, Default)]
+struct OwnSession(Arc<Mutex<Option<(PgConnection, Instant)>>>);
+
+impl OwnSession {
+    /// Whoever takes it puts it back if it is still good.
+    async fn take(&self, primary: &Primary) -> sqlx::Result<PgConnection> {
+        let kept = self.kept().take();
+        if let Some((mut connection, used_at)) = kept
+            && database::is_alive(&mut connection, used_at.elapsed()).await
+        {
+            return Ok(connection);
+        }
+        database::connect(&primary.pool).await
+    }
+
+    fn put(&self, connection: PgConnection) {
+        *self.kept() = Some((connection, Instant::now()));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(PgConnection, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The products that others held, each with a task of its own that works off its patches.
@@ -126,7 +147,7 @@ impl SlowLane {
                 let Ok(_connection) = lane.connections.acquire().await else { return };
                 let Some(group) = lane.take(id) else { return };
                 counts::held(group.len());
-                store_all(&primary, group, Held::WaitFor).await;
+                store_all(&primary, group, &Held::WaitFor).await;
             }
         });
     }
@@ -157,7 +178,7 @@ fn by_product(patches: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
 
 /// Stores and answers; returns the patches whose products were passed over. Those that the database refuses together are
 /// tried in halves, so that a bad one fails alone.
-async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: Held) -> Vec<Waiting> {
+async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: &Held) -> Vec<Waiting> {
     let mut passed_over = Vec::new();
     let mut runs = vec![batch];
     while let Some(mut run) = runs.pop() {
@@ -168,7 +189,7 @@ async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: Held) -> Vec<Wa
         }
         let wanted = run.iter().map(|waiting| (waiting.id, waiting.patch.clone())).collect();
         // A task of its own: a panic costs this run and no other.
-        let stored = tokio::spawn(store_in_time(primary.clone(), wanted, held)).await;
+        let stored = tokio::spawn(store_in_time(primary.clone(), wanted, held.clone())).await;
         match stored.unwrap_or_else(|panic| Err(lost(&panic))) {
             Ok(outcomes) => {
                 for (waiting, outcome) in run.into_iter().zip(outcomes) {
@@ -195,31 +216,63 @@ async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: Held) -> Vec<Wa
 
 type Outcomes = Vec<Option<Outcome>>;
 
+/// What came of a transaction.
+struct Stored {
+    outcomes: Outcomes,
+    /// Whether the session has answered to the last.
+    is_session_good: bool,
+}
+
 async fn store_in_time(
     primary: Primary,
     patches: Vec<(ProductId, ProductPatch)>,
     held: Held,
 ) -> Result<Outcomes, WriteError> {
     let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into();
-    timeout(TRANSACTION_TIME_MAX, store(&primary, &patches, held)).await.unwrap_or_else(|_| Err(timed_out()))
+    timeout(TRANSACTION_TIME_MAX, store_in_session(&primary, &patches, &held))
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+async fn store_in_session(
+    primary: &Primary,
+    patches: &[(ProductId, ProductPatch)],
+    held: &Held,
+) -> Result<Outcomes, WriteError> {
+    match held {
+        Held::PassOver(own) => {
+            let mut connection = own.take(primary).await?;
+            // A transaction that fails is over when its session is.
+            let stored = store(primary, &mut connection, patches, held).await?;
+            if stored.is_session_good {
+                own.put(connection);
+            }
+            Ok(stored.outcomes)
+        }
+        Held::WaitFor => Ok(store(primary, &mut *primary.pool.acquire().await?, patches, held).await?.outcomes),
+    }
 }
 
 /// One transaction. There is no outcome where the product was passed over.
-async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: Held) -> Result<Outcomes, WriteError> {
+async fn store(
+    primary: &Primary,
+    connection: &mut PgConnection,
+    patches: &[(ProductId, ProductPatch)],
+    held: &Held,
+) -> Result<Stored, WriteError> {
     let mut ids: Vec<i64> = patches.iter().map(|(id, _)| id.get()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut connection = primary.pool.acquire().await?;
-    let mut transaction = Transaction::begin(primary, &mut connection).await?;
+    let mut transaction = Transaction::begin(primary, connection).await?;
     let locked = match held {
-        Held::PassOver => products::lock_free(transaction.connection(), &ids).await?,
+        Held::PassOver(_) => products::lock_free(transaction.connection(), &ids).await?,
         Held::WaitFor => products::lock(transaction.connection(), &ids).await?,
     };
     let now = locked.at;
     let mut products: HashMap<ProductId, Product> =
         locked.products.into_iter().map(|product| (product.id, product)).collect();
     let passed_over: HashSet<i64> = match held {
-        Held::PassOver if products.len() < ids.len() => {
+        Held::PassOver(_) if products.len() < ids.len() => {
             ids.retain(|id| products.keys().all(|locked| locked.get() != *id));
             products::existing(transaction.connection(), &ids).await?.into_iter().collect()
         }
@@ -251,12 +304,13 @@ async fn store(primary: &Primary, patches: &[(ProductId, ProductPatch)], held: H
         }
         _ => transaction.abandon().await?,
     }
-    let moment = moment(&mut connection).await;
+    let moment = try_moment(connection).await;
     let with_token = |product: Product| {
-        let token = moment.token(Some((product.id, product.version)));
+        let token = moment.unwrap_or_default().token(Some((product.id, product.version)));
         (product, token)
     };
-    Ok(results.into_iter().map(|result| Some(result?.map(with_token))).collect())
+    let outcomes = results.into_iter().map(|result| Some(result?.map(with_token))).collect();
+    Ok(Stored { outcomes, is_session_good: moment.is_some() })
 }
 
 /// Whether nothing was stored for sure: what Postgres itself refuses, it has not done, and rows are read before anything

@@ -86,10 +86,11 @@ impl<'a> Transaction<'a> {
 ///
 /// A write whose moment cannot be read is stored all the same: its token then asks for the primary.
 async fn moment(connection: &mut PgConnection) -> Moment {
-    store::moment(connection).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "token_not_made");
-        Moment::default()
-    })
+    try_moment(connection).await.unwrap_or_default()
+}
+
+async fn try_moment(connection: &mut PgConnection) -> Option<Moment> {
+    store::moment(connection).await.inspect_err(|error| tracing::warn!(%error, "token_not_made")).ok()
 }
 
 /// The moment on any connection, where nothing was stored.
