@@ -22,7 +22,7 @@ pub(crate) const CONSUMER: &str = "projector";
 pub const ACK_WAIT: Duration = Duration::from_secs(5);
 
 /// Messages in hand at a time: enough to make a round trip to Redis cheap, little to repeat after a crash.
-const BATCH_MAX: usize = 500;
+pub(crate) const BATCH_MAX: usize = 500;
 
 /// Eight projectors may hold a full batch each before one of them waits for another's acks.
 const ACK_PENDING_MAX: i64 = 8 * 500;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{self, Audit};
 use crate::config::Settings;
-use crate::consumer::ACK_WAIT;
+use crate::consumer::{ACK_WAIT, BATCH_MAX};
 use crate::error::{ProjectError, one_line};
 use crate::measures;
 use crate::projector::Projector;
@@ -22,7 +22,7 @@ const REDIS: &str = "redis";
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
-/// After a step: what comes meanwhile is fetched, written and acked together. No reader waits for it, since every node hears
+/// After a step that took all there was: what comes meanwhile is fetched, written and acked together. No reader waits for it, since every node hears
 /// of changes by itself and knows what in Redis is behind.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -75,11 +75,16 @@ pub async fn work(mut projector: Projector, health: Health, stop: CancellationTo
             report(&projector, &health).await;
             reported = Some(Instant::now());
         }
-        let Err(error) = taken else {
-            health.set(NATS, Ok(()));
-            retry = RETRY_MIN;
-            sleep(PAUSE).await;
-            continue;
+        let error = match taken {
+            Ok(taken) => {
+                health.set(NATS, Ok(()));
+                retry = RETRY_MIN;
+                if taken < BATCH_MAX {
+                    sleep(PAUSE).await;
+                }
+                continue;
+            }
+            Err(error) => error,
         };
         // After the report: a Redis that answers, but not to this, is not in order.
         let check = if matches!(error, ProjectError::Cache(_)) { REDIS } else { NATS };

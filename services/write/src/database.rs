@@ -56,17 +56,7 @@ pub fn pool(database: &PgConnectOptions, connections_max: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// A connection like those of the pool that is not one of them.
-pub(crate) async fn connect(like: &PgPool) -> sqlx::Result<PgConnection> {
-    let connect = async {
-        let mut connection = like.connect_options().connect().await?;
-        store::note_server_start(&mut connection).await?;
-        Ok(connection)
-    };
-    timeout(ACQUIRE_WAIT_MAX, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-/// Whether such a connection may be used again.
+/// Whether a connection that was taken out of the pool may be used again.
 pub(crate) async fn is_alive(connection: &mut PgConnection, idle_for: Duration) -> bool {
     matches!(timeout(ACQUIRE_WAIT_MAX, ping_idle(connection, idle_for)).await, Ok(Ok(_)))
 }

@@ -74,7 +74,7 @@ impl Bench<'_> {
             name: "bare".to_owned(),
             program: self.bin_dir.join("examples/bare"),
             args,
-            env: BTreeMap::from([("TOKIO_WORKER_THREADS".to_owned(), service_threads().to_string())]),
+            env: BTreeMap::from([("TOKIO_WORKER_THREADS".to_owned(), service_threads())]),
             log: self.folder().join("bare.log"),
             stop: Stop::Term,
             ready: Probe::Listening { port },
@@ -92,7 +92,7 @@ impl Bench<'_> {
         let config = CACHE_CONFIG
             .replace("@USER@", if is_root() { "user root;" } else { "" })
             .replace("@DIR@", &shown)
-            .replace("@WORKERS@", &service_threads().to_string())
+            .replace("@WORKERS@", &service_threads())
             .replace("@PORT@", &port.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
         let file = dir.join("nginx.conf");

@@ -25,15 +25,15 @@ pub(crate) struct Measured {
     pub(crate) date: String,
     /// Of each side in each round, where the row measures for a time.
     pub(crate) seconds: u64,
-    /// Rounds that were measured again because the machine's host had disturbed them.
+    /// Rounds that the machine's host disturbed: measured again as long as that was allowed.
     #[serde(default)]
-    pub(crate) repeated: usize,
+    pub(crate) disturbed: usize,
     pub(crate) lines: Vec<Line>,
 }
 
 impl Measured {
-    pub(super) fn new(date: String, extent: Extent, repeated: usize, lines: Vec<Line>) -> Self {
-        Self { date, seconds: extent.seconds, repeated, lines }
+    pub(super) fn new(date: String, extent: Extent, disturbed: usize, lines: Vec<Line>) -> Self {
+        Self { date, seconds: extent.seconds, disturbed, lines }
     }
 }
 
@@ -114,8 +114,8 @@ impl Results {
              Each row is a ratio of two sides that are measured by turns in the same run: a warm-up of both, then \
              rounds in which the side that begins changes. A figure is the median of its rounds; the ratio is the \
              median of the rounds' own ratios, with the least and the most in parentheses. Absolute figures belong to \
-             the machine, ratios less so. A round in which the host of this virtual machine took more than {} % of the \
-             processors' time is measured again, whatever came of it, up to {} times for each round wanted.\n\n",
+             the machine, ratios less so. Where a row is measured for a time, a round in which the host of this virtual machine took more than {} % of the \
+             processors' time is disturbed, and measured again whatever came of it, up to {} times for each round wanted.\n\n",
             self.machine,
             STOLEN_MAX * 100.0,
             REPEATS_MAX,
@@ -128,11 +128,11 @@ impl Results {
             let Some(measured) = self.rows.get(row.name) else { continue };
             let rounds = measured.lines.first().map_or(0, |line| line.ours.rounds.len());
             let (name, title, meaning) = (row.name, row.title, row.meaning);
-            let Measured { date, seconds, repeated, .. } = measured;
+            let Measured { date, seconds, disturbed, .. } = measured;
             let _ = write!(
                 page,
                 "\n## `{name}`: {title}\n\n![{title}](benchmarks/{name}.svg)\n\n{meaning}\n\nMeasured on {date} in {rounds} \
-                 rounds, for {seconds} s on each side where it is for a time; {repeated} more were measured again. \
+                 rounds, for {seconds} s on each side where it is for a time; {disturbed} were disturbed. \
                  To measure it: `cargo xtask bench {name}`\n"
             );
             // Kept by hand beside the pictures, if there is more to say than figures.
@@ -196,7 +196,7 @@ mod tests {
             other: Side::new("bare", vec![100.0; 5]),
             bar: Some(Bar::RatioAtLeast(0.85)),
         };
-        let measured = Measured { date: "2026-01-02".to_owned(), seconds: 5, repeated: 0, lines: vec![line] };
+        let measured = Measured { date: "2026-01-02".to_owned(), seconds: 5, disturbed: 0, lines: vec![line] };
         Results { machine: machine.to_owned(), rows: BTreeMap::from([(row.to_owned(), measured)]) }
     }
 

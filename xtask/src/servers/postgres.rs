@@ -15,7 +15,7 @@ const DATABASE: &str = "freshet";
 const USER: &str = "freshet";
 
 /// Every server has the same: a replica refuses to start with smaller limits than its primary.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 14] = [
     // Trust is enough on loopback, and no socket file needs a short path or a folder that two users may write.
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
@@ -33,8 +33,6 @@ const SETTINGS: [(&str, &str); 15] = [
     ("max_standby_streaming_delay", "5s"),
     // A replica that lost its primary looks for it again soon; the default is 5 s.
     ("wal_retrieve_retry_interval", "200ms"),
-    // When each change was committed, which the benchmark of propagation asks for.
-    ("track_commit_timestamp", "on"),
     // After a checkpoint every page goes into the log as a whole once: fewer checkpoints, and packed pages.
     ("checkpoint_timeout", "15min"),
     ("max_wal_size", "2GB"),

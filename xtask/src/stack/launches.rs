@@ -1,6 +1,7 @@
 //! How each member of a stack is started, from its role, its name and the ports in the state.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::path::Path;
 use std::thread;
 
@@ -13,6 +14,9 @@ use crate::process::{Launch, Stop};
 use crate::servers::nginx::Gateway;
 use crate::servers::postgres::{self, Durability};
 use crate::servers::{self, Probe};
+
+/// What tokio asks for.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
 
 impl State {
     /// Prepares what the member needs on disk. A replica needs its primary running, the others nothing.
@@ -63,7 +67,7 @@ impl State {
     fn service(&self, name: &str, program: &str) -> Launch {
         let ops_port = self.ports[&ops(name)];
         let mut env = self.service_env();
-        env.entry("TOKIO_WORKER_THREADS".to_owned()).or_insert_with(|| service_threads().to_string());
+        env.entry(THREADS.to_owned()).or_insert_with(service_threads);
         env.insert("FRESHET_OPS_LISTEN".to_owned(), format!("127.0.0.1:{ops_port}"));
         if let Some(port) = self.ports.get(name) {
             env.insert("FRESHET_LISTEN".to_owned(), format!("127.0.0.1:{port}"));
@@ -80,10 +84,11 @@ impl State {
     }
 }
 
-/// Threads of a service whose machine is shared with all the servers: half of the cores. With more, each would win less than
-/// the handovers between them cost everybody.
-pub fn service_threads() -> usize {
-    thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+/// Threads of a service whose machine is shared with all the servers: half of the cores, unless the environment says it. With
+/// more, each would win less than the handovers between them cost everybody.
+pub fn service_threads() -> String {
+    env::var(THREADS)
+        .unwrap_or_else(|_| thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)).to_string())
 }
 
 /// A slot's name may hold no hyphen.

@@ -1,18 +1,18 @@
 //! Combines patches: those that arrive while one transaction commits share the next one.
 //!
-//! A lone patch does not wait. Under load the cost of a transaction is shared by all that came since the last one began, a
-//! few milliseconds before; what that saves is left to those who make the changes visible. A product that another transaction holds is not waited for here: its patches, and those that
+//! A lone patch does not wait, nor do patches one after the other. Under load the cost of a transaction is shared by all that
+//! came since the last one began, a few milliseconds before; what that saves is left to those who make the changes visible. A product that another transaction holds is not waited for here: its patches, and those that
 //! follow them, are combined into transactions of their own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use catalog::{Product, ProductId, ProductPatch};
 use freshness::Token;
 use sqlx::PgConnection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Transaction, decide, try_moment};
 use crate::app::Primary;
@@ -24,8 +24,10 @@ use crate::store::products;
 
 /// Patches of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
-/// Between the beginnings of two transactions: shorter than most take anyway, long enough for some patches under load.
+/// From the beginning of a transaction that several patches share to the next: shorter than most take anyway, long enough for some patches under load.
 const INTERVAL_MIN: Duration = Duration::from_millis(3);
+/// Then the session is opened anew, as the pool's are: the address may lead to another server by now.
+const SESSION_AGE_MAX: Duration = Duration::from_mins(30);
 /// Patches under way: more would wait for longer than their clients do.
 const WAITING_MAX: usize = 4_096;
 /// Longest time for a transaction, below the requests' own limit. Postgres ends sooner what is its own fault; this is for
@@ -62,12 +64,16 @@ impl Patches {
         let slow = SlowLane::new(&primary);
         let own = OwnSession::default();
         tokio::spawn(async move {
-            let mut intervals = interval(INTERVAL_MIN);
-            intervals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut next_at = Instant::now();
             while let Some(first) = receiver.recv().await {
-                intervals.tick().await;
+                sleep_until(next_at).await;
+                next_at = Instant::now();
                 let others = std::iter::from_fn(|| receiver.try_recv().ok()).take(BATCH_MAX - 1);
-                let batch = std::iter::once(first).chain(others).filter_map(|waiting| slow.join(waiting)).collect();
+                let batch: Vec<_> =
+                    std::iter::once(first).chain(others).filter_map(|waiting| slow.join(waiting)).collect();
+                if batch.len() > 1 {
+                    next_at += INTERVAL_MIN;
+                }
                 for group in by_product(store_all(&primary, batch, &Held::PassOver(own.clone())).await) {
                     slow.open(primary.clone(), group);
                 }
@@ -86,27 +92,36 @@ impl Patches {
 }
 
 /// A database session that is kept from one transaction to the next, and used by nobody else: no round trip is lost on giving
-/// it back, the server process stays warm, and no import keeps a patch waiting. Whatever fails or is cut off leaves none.
+/// it back, the server process stays warm, and no import keeps a patch waiting. Whatever cuts a transaction off leaves none.
 #[derive(Clone, Debug, Default)]
-struct OwnSession(Arc<Mutex<Option<(PgConnection, Instant)>>>);
+struct OwnSession(Arc<Mutex<Option<Session>>>);
+
+#[derive(Debug)]
+struct Session {
+    connection: PgConnection,
+    opened_at: Instant,
+    used_at: Instant,
+}
 
 impl OwnSession {
     /// Whoever takes it puts it back if it is still good.
-    async fn take(&self, primary: &Primary) -> sqlx::Result<PgConnection> {
+    async fn take(&self, primary: &Primary) -> sqlx::Result<Session> {
         let kept = self.kept().take();
-        if let Some((mut connection, used_at)) = kept
-            && database::is_alive(&mut connection, used_at.elapsed()).await
+        if let Some(mut session) = kept
+            && session.opened_at.elapsed() < SESSION_AGE_MAX
+            && database::is_alive(&mut session.connection, session.used_at.elapsed()).await
         {
-            return Ok(connection);
+            return Ok(session);
         }
-        database::connect(&primary.pool).await
+        let now = Instant::now();
+        Ok(Session { connection: primary.pool.acquire().await?.detach(), opened_at: now, used_at: now })
     }
 
-    fn put(&self, connection: PgConnection) {
-        *self.kept() = Some((connection, Instant::now()));
+    fn put(&self, session: Session) {
+        *self.kept() = Some(Session { used_at: Instant::now(), ..session });
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<(PgConnection, Instant)>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -241,13 +256,17 @@ async fn store_in_session(
 ) -> Result<Outcomes, WriteError> {
     match held {
         Held::PassOver(own) => {
-            let mut connection = own.take(primary).await?;
-            // A transaction that fails is over when its session is.
-            let stored = store(primary, &mut connection, patches, held).await?;
-            if stored.is_session_good {
-                own.put(connection);
+            let mut session = own.take(primary).await?;
+            let stored = store(primary, &mut session.connection, patches, held).await;
+            // What is undone is tried again in halves, and rolled back before that. Alone it may be the session's fault.
+            let is_good = match &stored {
+                Ok(stored) => stored.is_session_good,
+                Err(error) => patches.len() > 1 && is_undone(error),
+            };
+            if is_good {
+                own.put(session);
             }
-            Ok(stored.outcomes)
+            stored.map(|stored| stored.outcomes)
         }
         Held::WaitFor => Ok(store(primary, &mut *primary.pool.acquire().await?, patches, held).await?.outcomes),
     }

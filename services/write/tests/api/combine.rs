@@ -91,9 +91,10 @@ async fn a_patch_that_the_database_refuses_fails_alone(db: PgPool) {
 }
 
 #[sqlx::test(migrations = "../../migrations")]
-async fn a_patch_waits_for_no_connection_while_others_use_all_that_they_may(db: PgPool) {
+async fn once_there_was_a_patch_none_waits_for_a_connection_though_others_use_all_that_they_may(db: PgPool) {
     let shop = Shop::new(db.clone());
     let lamp = shop.lamp().await;
+    assert_eq!(shop.patch(lamp, r#"{"stock":2}"#).await.status, StatusCode::OK);
     let taken = join_all((0..db.options().get_max_connections()).map(|_| db.acquire())).await;
     assert!(taken.iter().all(Result::is_ok) && db.try_acquire().is_none());
 

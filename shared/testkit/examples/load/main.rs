@@ -27,7 +27,8 @@ enum Load {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let measured = match Load::parse() {
-        Load::Patch(patch) => patch.run().await?,
+        // Threads and blocking sockets: a timer of the runtime is a millisecond coarse.
+        Load::Patch(patch) => tokio::task::spawn_blocking(move || patch.run()).await??,
         Load::Relay(relay) => relay.run().await?,
         Load::Publish(publish) => publish.run().await?,
         Load::Count(count) => count.run().await?,

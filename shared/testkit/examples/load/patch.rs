@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use catalog::{Product, ProductId};
+use catalog::Product;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
-use time::OffsetDateTime;
 
 use crate::figures::quantiles;
 use crate::schedule::{Schedule, dice};
@@ -29,9 +27,6 @@ pub(crate) struct Patch {
     /// Every read node
     #[arg(long, value_delimiter = ',')]
     read: Vec<String>,
-    /// The primary, which is asked afterwards when it committed each patch
-    #[arg(long)]
-    database: String,
     /// The products patched have the ids 1 to this
     #[arg(long)]
     products: u64,
@@ -48,36 +43,8 @@ struct Sent {
     failure: Option<String>,
 }
 
-/// What all connections did, and when the last of the nodes showed each patch.
-struct Done {
-    sent: Sent,
-    seconds: f64,
-    slowest: Vec<Shown>,
-}
-
 impl Patch {
-    pub(crate) async fn run(self) -> Result<Value> {
-        let database = self.database.clone();
-        // Threads and blocking sockets: a timer of the runtime is a millisecond coarse.
-        let Done { sent, seconds, slowest } = tokio::task::spawn_blocking(move || self.load()).await??;
-        let committed = committed(&database, &slowest).await?;
-        let from_commit = slowest.iter().filter_map(|shown| {
-            let at = committed.get(&(shown.patched.id, shown.patched.version))?;
-            Some(shown.after(*at))
-        });
-        #[expect(clippy::cast_precision_loss, reason = "no run sends 2^53 patches")]
-        let per_second = sent.answered as f64 / seconds;
-        Ok(json!({
-            "per_second": per_second,
-            "failed": sent.failed,
-            "failure": sent.failure,
-            "from_change": quantiles(slowest.iter().map(|shown| shown.after(shown.patched.changed_at)).collect()),
-            "from_commit": quantiles(from_commit.collect()),
-            "from_answer": quantiles(slowest.iter().map(|shown| shown.from_answer).collect()),
-        }))
-    }
-
-    fn load(&self) -> Result<Done> {
+    pub(crate) fn run(&self) -> Result<Value> {
         let (watchers, watching): (Vec<_>, Vec<_>) = self
             .read
             .iter()
@@ -115,7 +82,17 @@ impl Patch {
             .into_iter()
             .map(|watcher| watcher.join().map_err(|_| anyhow!("a watcher panicked"))?)
             .collect::<Result<Vec<_>>>()?;
-        Ok(Done { sent: total, seconds, slowest: slowest(&shown) })
+        let slowest = slowest(&shown);
+        let times = |of: fn(&Shown) -> Duration| quantiles(slowest.iter().map(of).collect());
+        #[expect(clippy::cast_precision_loss, reason = "no run sends 2^53 patches")]
+        let per_second = total.answered as f64 / seconds;
+        Ok(json!({
+            "per_second": per_second,
+            "failed": total.failed,
+            "failure": total.failure,
+            "from_change": times(|shown| shown.from_change),
+            "from_answer": times(|shown| shown.from_answer),
+        }))
     }
 }
 
@@ -125,27 +102,12 @@ fn slowest(nodes: &[HashMap<u64, Shown>]) -> Vec<Shown> {
     for (number, shown) in nodes.iter().flatten() {
         all.entry(*number)
             .and_modify(|slowest| {
-                slowest.at = slowest.at.max(shown.at);
+                slowest.from_change = slowest.from_change.max(shown.from_change);
                 slowest.from_answer = slowest.from_answer.max(shown.from_answer);
             })
             .or_insert(*shown);
     }
     all.into_values().collect()
-}
-
-/// When the versions that nothing has followed yet were committed, by the primary's own record of it: the moment before a
-/// commit is flushed.
-async fn committed(database: &str, shown: &[Shown]) -> Result<HashMap<(ProductId, u64), OffsetDateTime>> {
-    let ids: Vec<i64> = shown.iter().map(|shown| shown.patched.id.get()).collect();
-    let rows: Vec<(i64, i64, Option<OffsetDateTime>)> =
-        sqlx::query_as("select id, version, pg_xact_commit_timestamp(xmin) from products where id = any($1)")
-            .bind(ids)
-            .fetch_all(&mut PgConnection::connect(database).await?)
-            .await?;
-    rows.into_iter()
-        .filter_map(|(id, version, at)| Some((id, version, at?)))
-        .map(|(id, version, at)| Ok(((ProductId::try_from(id)?, version.try_into()?), at)))
-        .collect()
 }
 
 /// One connection and what it takes from the schedule.

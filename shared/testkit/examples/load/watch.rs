@@ -29,19 +29,11 @@ pub(crate) struct Patched {
     pub(crate) answered_at: Instant,
 }
 
-/// When a node was seen to show a patch.
+/// How long after each a node was seen to show the patch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown {
-    pub(crate) patched: Patched,
-    pub(crate) at: OffsetDateTime,
+    pub(crate) from_change: Duration,
     pub(crate) from_answer: Duration,
-}
-
-impl Shown {
-    /// Both clocks are this machine's; one that was set back meanwhile shows no time at all.
-    pub(crate) fn after(&self, moment: OffsetDateTime) -> Duration {
-        (self.at - moment).try_into().unwrap_or_default()
-    }
 }
 
 /// When the node showed each patch, by the patch's number; ends when there are no more.
@@ -98,7 +90,9 @@ fn look(connection: &mut Connection, patched: Patched) -> Result<Option<Shown>> 
     ensure!(answer.status == 200, "a read node answers {}", answer.status);
     let from_answer = patched.answered_at.elapsed();
     if answer.version >= patched.version {
-        return Ok(Some(Shown { patched, at: OffsetDateTime::now_utc(), from_answer }));
+        let from_change = OffsetDateTime::now_utc() - patched.changed_at;
+        // Both clocks are this machine's; one that was set back meanwhile shows no time at all.
+        return Ok(Some(Shown { from_change: from_change.try_into().unwrap_or_default(), from_answer }));
     }
     if from_answer > SHOWN_MAX {
         bail!("version {} of product {} was not shown within {SHOWN_MAX:?}", patched.version, patched.id);
