@@ -39,8 +39,9 @@ async fn read_demanded(
     query: &PageQuery,
     demand: &Demand,
 ) -> Result<Read, ReadError> {
+    let way = sources.way(demand.no_cache).await?;
     let read = sources.read(
-        sources.way(demand.no_cache).await?,
+        &way,
         Work::Search,
         |connection, query| Box::pin(store::page(connection, query)),
         query,

@@ -22,7 +22,7 @@ use flight::Flights;
 pub(crate) use status::{Forward, NearMiss, Trace};
 use tiers::{Filled, Tiers};
 
-/// Attempts that one caller joins until the outcome may be served: for each of them an event must have come in between.
+/// Attempts until their outcome may be served: for each of them an event must have come in between.
 const FLIGHTS_MAX: usize = 3;
 
 /// The way to products.
@@ -108,7 +108,7 @@ impl Products {
         }
         for _ in 0..FLIGHTS_MAX {
             let tiers = Arc::clone(&self.tiers);
-            let fill = async move { tiers.fill(&[id], Way::Nearest, &Requirement::default()).await };
+            let fill = async move { tiers.fill(&[id], &Way::Nearest, &Requirement::default()).await };
             let landed = self.flights.join(id, fill).await;
             let filled = landed.outcome.ok_or(ReadError::Lost)??;
             if let Some(answer) = self.land(filled, asked.why, landed.is_collapsed, near)? {
@@ -123,7 +123,7 @@ impl Products {
         let near = self.tiers.pass(1);
         for _ in 0..FLIGHTS_MAX {
             let (waiting, tiers) = (Arc::clone(&self.tiers), Arc::clone(&self.tiers));
-            let read = async move |way: Result<Way, ReadError>| tiers.fill(&[id], way?, &Requirement::default()).await;
+            let read = async move |way: Result<Way, ReadError>| tiers.fill(&[id], &way?, &Requirement::default()).await;
             let landed = self.flights_past.join_before(id, waiting.way_past(), read).await;
             let filled = landed.outcome.ok_or(ReadError::Lost)??;
             // The flight knows nothing of each caller's tokens; it has read after they had come.
@@ -167,8 +167,7 @@ impl Products {
         if rest.is_empty() {
             return Ok(Answer { value, trace: Trace::Redis(near) });
         }
-        let filled = self.tiers.fill(&rest, Way::Nearest, &Requirement::default()).await?;
-        let is_kept = self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
+        let (filled, is_kept) = self.fill_batch(&rest, &Way::Nearest, &Requirement::default()).await?;
         value.extend(filled.entries);
         let (source, is_stored, near) = (filled.read.source, filled.is_stored, near.stored(is_kept));
         Ok(Answer { value, trace: Trace::Forwarded { why, source, is_stored, is_collapsed: false, near } })
@@ -182,8 +181,7 @@ impl Products {
     ) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
         let near = self.tiers.pass(ids.len());
         let way = if demand.no_cache { Arc::clone(&self.tiers).way_past().await? } else { Way::Nearest };
-        let filled = self.tiers.fill(ids, way, &demand.including).await?;
-        let is_kept = self.tiers.admit_again(&filled).map_err(|_| ReadError::Behind)?;
+        let (filled, is_kept) = self.fill_batch(ids, &way, &demand.including).await?;
         let source = filled.read.source;
         let trace = if demand.no_cache {
             let (why, is_stored, near) = (Forward::Request, filled.is_stored, near.stored(is_kept));
@@ -192,6 +190,22 @@ impl Products {
             Trace::past(demand, source)
         };
         Ok(Answer { value: filled.entries.into_iter().collect(), trace })
+    }
+
+    /// What a database has of `ids`, all of which may be answered now; and whether all is kept near.
+    async fn fill_batch(
+        &self,
+        ids: &[ProductId],
+        way: &Way,
+        including: &Requirement,
+    ) -> Result<(Filled, bool), ReadError> {
+        for _ in 0..FLIGHTS_MAX {
+            let filled = self.tiers.fill(ids, way, including).await?;
+            if let Ok(is_kept) = self.tiers.admit_again(&filled) {
+                return Ok((filled, is_kept));
+            }
+        }
+        Err(ReadError::Behind)
     }
 }
 

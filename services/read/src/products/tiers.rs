@@ -96,7 +96,12 @@ impl Tiers {
     }
 
     /// Reads `ids` from a database that has what the tokens name, and puts what it found into Redis.
-    pub(super) async fn fill(&self, ids: &[ProductId], way: Way, including: &Requirement) -> Result<Filled, ReadError> {
+    pub(super) async fn fill(
+        &self,
+        ids: &[ProductId],
+        way: &Way,
+        including: &Requirement,
+    ) -> Result<Filled, ReadError> {
         let read = self.sources.read(
             way,
             Work::Lookup,
@@ -170,8 +175,9 @@ impl Tiers {
         skus: &[Sku],
         demand: &Demand,
     ) -> Result<(Answer<HashMap<Sku, Entry>>, Option<HeaderValue>), ReadError> {
+        let way = self.sources.way(demand.no_cache).await?;
         let read = self.sources.read(
-            self.sources.way(demand.no_cache).await?,
+            &way,
             Work::Lookup,
             |connection, skus| Box::pin(store::products_by_sku(connection, skus)),
             skus,

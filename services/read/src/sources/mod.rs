@@ -26,6 +26,8 @@ use crate::measures;
 
 /// Reads past every cache that run at a time: half of this node's connections to the primary.
 const NO_CACHE_PLACES: usize = 2;
+/// Questions to the primary for one read: what it answers can become old on its way here, by a change or by a new epoch.
+const PRIMARY_ASKS_MAX: usize = 3;
 /// Longest wait for one of these places: slow searches may hold both.
 const PLACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -169,10 +171,10 @@ impl Sources {
     /// Runs `query` on one replica after the other, then on the primary, until `admit` takes its answer; or only there.
     ///
     /// # Errors
-    /// No database could be asked, the primary's budget is spent, or even the primary's answer was not admitted.
+    /// No database could be asked, the primary's budget is spent, or not even the primary's answers were admitted.
     pub(crate) async fn read<A: ?Sized, T>(
         &self,
-        way: Way,
+        way: &Way,
         work: Work,
         query: Query<A, T>,
         argument: &A,
@@ -205,16 +207,22 @@ impl Sources {
         // Asked even if it was away when it was last looked at: after its restart the replicas lack its new epoch, and
         // nobody else has an answer.
         let primary = self.primary.as_ref().ok_or(ReadError::Away(None))?;
-        if matches!(way, Way::Nearest) {
-            let taken = if is_for_token { self.budget.take_for_token() } else { self.budget.take() };
-            taken.map_err(ReadError::OverBudget)?;
+        for _ in 0..PRIMARY_ASKS_MAX {
+            if matches!(way, Way::Nearest) {
+                let taken = if is_for_token { self.budget.take_for_token() } else { self.budget.take() };
+                taken.map_err(ReadError::OverBudget)?;
+            }
+            let answer = primary.ask(query, argument).await.map_err(|error| match work {
+                Work::Search if is_timed_out(&error) => ReadError::TooMuch,
+                _ => ReadError::from_primary(error),
+            })?;
+            match judge(&answer) {
+                Ok(()) => return Ok(answer),
+                Err(Refusal::Old(_)) => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
         }
-        let answer = primary.ask(query, argument).await.map_err(|error| match work {
-            Work::Search if is_timed_out(&error) => ReadError::TooMuch,
-            _ => ReadError::from_primary(error),
-        })?;
-        judge(&answer)?;
-        Ok(answer)
+        Err(ReadError::Behind)
     }
 
     fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {

@@ -74,13 +74,16 @@ impl Server {
         self.is_usable.swap(is_usable, Ordering::Relaxed)
     }
 
-    /// Runs `query`; once more if its connection turned out to be dead.
+    /// Runs `query`, again for each connection that turns out to be dead: after a restart of the server all of them are.
     pub(super) async fn ask<A: ?Sized, T>(&self, query: Query<A, T>, argument: &A) -> Result<Sourced<T>, sqlx::Error> {
         let ask = async {
-            match self.ask_once(query, argument).await {
-                Err(sqlx::Error::Io(_)) => self.ask_once(query, argument).await,
-                answer => answer,
+            for _ in 0..self.pool.num_idle().max(1) {
+                match self.ask_once(query, argument).await {
+                    Err(error) if is_of_dead_connection(&error) => {}
+                    answer => return answer,
+                }
             }
+            self.ask_once(query, argument).await
         };
         timeout(ANSWER_MAX, ask).await.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
     }
@@ -108,6 +111,15 @@ impl Server {
             Kind::Replica { .. } => Source::Replica,
             Kind::Primary => Source::Primary,
         }
+    }
+}
+
+/// Whether the connection broke, or the server has said meanwhile that it ends it: on command, or after a crash.
+fn is_of_dead_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(cause) => matches!(cause.code().as_deref(), Some("57P01" | "57P02")),
+        _ => false,
     }
 }
 

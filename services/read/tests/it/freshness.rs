@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use cache::{Cache, Content, Entry};
-use catalog::Product;
+use catalog::{Product, Stock};
 use events::{Epoch, Position};
+use http::StatusCode;
+use sqlx::Connection;
 use std::time::Duration;
 use testkit::holds;
 
-use crate::node::{EPOCH, World, insert, position, set_epoch, set_stock};
+use crate::node::{EPOCH, NOWHERE, World, insert, position, set_epoch, set_stock};
 
+const MESSAGES: &str = "freshet_log_messages_total";
 const HOUR: Duration = Duration::from_hours(1);
 
 fn entry(product: &Product, epoch: Epoch, read_at: Position) -> Entry {
@@ -115,11 +118,63 @@ async fn a_database_that_has_lost_what_the_node_has_seen_is_503_not_stale() {
     world.relay.changed(Some(&lamp), &lost, now).await;
 
     let path = format!("/products/{}", lamp.id);
-    holds(async || node.get(&path).await.status == http::StatusCode::SERVICE_UNAVAILABLE).await;
+    holds(async || node.get(&path).await.status == StatusCode::SERVICE_UNAVAILABLE).await;
 
     let answer = node.get(&path).await;
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(answer.header("content-type"), "application/problem+json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_old_while_the_primary_is_asked_is_asked_for_again() {
+    let mut world = World::new().await;
+    let node = world.node_with(NOWHERE, &[]).await;
+    let wanted = "select count(*) from pg_locks where not granted and relation = 'products'::regclass";
+    let lock = "lock table products in access exclusive mode";
+    let paths = [
+        ("/products/999", "/products/1"),
+        ("/products?ids=999", "/products?ids=2"),
+        ("/products?skus=NONE", "/products?skus=LAMP-3"),
+        ("/products?sort=name", "/products?sort=name"),
+    ];
+    for (number, (alike, path)) in paths.into_iter().enumerate() {
+        // Its statement is prepared then, which would wait for the lock too.
+        node.get(alike).await;
+        let old = world.create(&format!("LAMP-{}", number + 1)).await;
+        let new = Product { version: old.version.next(), stock: Stock::try_from(3).unwrap(), ..old.clone() };
+        let (mut other, mut observer) = (world.databases.primary().await, world.databases.primary().await);
+        let mut holder = world.primary.begin().await.unwrap();
+        sqlx::query(lock).execute(&mut *holder).await.unwrap();
+        let mut waits_for = async |waiting: i64| {
+            holds(async || sqlx::query_scalar::<_, i64>(wanted).fetch_one(&mut observer).await.unwrap() == waiting)
+                .await;
+        };
+
+        let change = async {
+            waits_for(1).await;
+            // Between the reader's first look and its second.
+            let commit = async {
+                let mut change = other.begin().await.unwrap();
+                sqlx::query(lock).execute(&mut *change).await.unwrap();
+                assert_eq!(set_stock(&mut change, old.id, 3).await, new);
+                change.commit().await.unwrap();
+            };
+            let release = async {
+                waits_for(2).await;
+                let seen = node.metric(MESSAGES).await;
+                let now = position(&mut holder).await;
+                world.relay.changed(Some(&old), &new, now).await;
+                holds(async || node.metric(MESSAGES).await > seen).await;
+                holder.rollback().await.unwrap();
+            };
+            tokio::join!(commit, release);
+        };
+        let (answer, ()) = tokio::join!(node.get(path), change);
+
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        let body = String::from_utf8_lossy(&answer.body);
+        assert!(body.contains(&*String::from_utf8_lossy(&new.to_json())), "{path}: {body}");
+    }
 }
 
 async fn redis_command(world: &World, words: &[&str]) {

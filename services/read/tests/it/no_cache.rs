@@ -9,10 +9,8 @@ use sqlx::Connection;
 use std::time::Duration;
 use testkit::holds;
 
-use crate::node::{EPOCH, RunningNode, World, insert, position, set_stock};
+use crate::node::{EPOCH, NOWHERE, RunningNode, World, insert, position, set_stock};
 
-/// Nothing listens on the discard port.
-const NOWHERE: &str = "postgres://freshet@127.0.0.1:9/freshet";
 const PRIMARY_QUERIES: &str = "freshet_source_queries_total{source=\"primary\"}";
 
 async fn reload(node: &RunningNode, path: &str) -> Response {

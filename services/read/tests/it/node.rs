@@ -15,6 +15,8 @@ use testkit::{Databases, NatsServer, Publisher, RedisServer, databases, holds, n
 use tokio::sync::mpsc;
 
 pub(crate) const EPOCH: Epoch = Epoch(1_700_000_000_000);
+/// Nothing listens on the discard port.
+pub(crate) const NOWHERE: &str = "postgres://freshet@127.0.0.1:9/freshet";
 
 #[derive(Parser)]
 struct Cli {

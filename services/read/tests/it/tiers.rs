@@ -1,6 +1,7 @@
 //! A node goes on while Redis, NATS, a replica or the primary is away.
 
 use events::{Epoch, Position};
+use futures_util::future::join_all;
 use http::StatusCode;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -8,11 +9,9 @@ use testkit::{Databases, Publisher, holds};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::node::{EPOCH, World, insert, position, set_epoch};
+use crate::node::{EPOCH, NOWHERE, World, insert, position, set_epoch};
 
 const USABLE: &str = "freshet_replica_usable{replica=\"0\"}";
-/// Nothing listens on the discard port.
-const NOWHERE: &str = "postgres://freshet@127.0.0.1:9/freshet";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_replica_answers_and_redis_is_used_again_when_it_is_back() {
@@ -184,6 +183,33 @@ async fn a_search_that_takes_too_long_is_not_tried_again_on_the_primary() {
     assert!(answer.problem().detail.contains("narrow it"), "{}", answer.problem().detail);
     assert!(node.metric(primary).await <= before);
     assert_eq!(node.product(lamp.id).await, lamp, "a look-up goes on to the primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_server_has_ended_cost_nobody_an_answer() {
+    let mut world = World::new().await;
+    let lamp = world.create("LAMP-1").await;
+    let node = world.node_with(NOWHERE, &[]).await;
+    let mut lock = world.primary.begin().await.unwrap();
+    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    let release = async {
+        let waiting = "select count(*) >= 4 from pg_locks where not granted and relation = 'products'::regclass";
+        holds(async || sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap()).await;
+        lock.rollback().await.unwrap();
+    };
+    let path = "/products?skus=LAMP-1";
+    tokio::join!(join_all((0..4).map(|_| node.get(path))), release);
+    let end = "select count(*) filter (where pg_terminate_backend(pid, 10000)) from pg_stat_activity
+        where datname = current_database() and application_name = 'freshet-read'";
+    let ended: i64 = sqlx::query_scalar(end).fetch_one(&mut world.primary).await.unwrap();
+    assert!(ended >= 4, "{ended}");
+
+    let answers = join_all((0..8).map(|_| node.get(path))).await;
+
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.problem());
+    }
+    assert_eq!(node.product(lamp.id).await, lamp);
 }
 
 /// The URL of a server that passes everything on, until it is told to hang: then nothing passes and nothing closes.
