@@ -22,8 +22,8 @@ const REDIS: &str = "redis";
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
-/// After a step that took all there was: what comes meanwhile is fetched, written and acked together. No reader waits for it, since every node hears
-/// of changes by itself and knows what in Redis is behind.
+/// After a step that took all there was: what comes meanwhile is fetched, written and acked together. No reader waits for
+/// it, since every node hears of changes by itself and knows what in Redis is behind.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often Redis and the backlog are looked at.

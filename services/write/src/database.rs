@@ -38,8 +38,8 @@ const SESSION: [(&str, &str); 6] = [
     ("idle_in_transaction_session_timeout", "5s"),
 ];
 
-/// A connection that has not been used for longer is tried before it is used.
-const IDLE_UNTESTED_MAX: Duration = Duration::from_secs(1);
+/// A connection that has not been used for longer is tried before it is used: no server restarts in less.
+const IDLE_UNTESTED_MAX: Duration = Duration::from_millis(50);
 
 /// How often readiness is judged: often enough for a gateway that asks every second or two.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);

@@ -39,7 +39,7 @@ pub(crate) enum WriteError {
     /// More patches wait than can be stored in time.
     #[error("too many changes are waiting; this one was not stored")]
     Busy,
-    /// Whoever was to store the change is gone, which is logged there.
+    /// Whoever was to store the change is gone, which is logged there. Told like a database that went away meanwhile.
     #[error("the service failed; the change may or may not have been stored")]
     Lost,
     /// What it means depends on the cause, which is logged, not sent. Several changes may share it.
@@ -76,8 +76,7 @@ impl WriteError {
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
                 .with_errors([field_error(FieldFault::new("sku", self))]),
-            Self::Busy => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
-            Self::Lost => of(StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Busy | Self::Lost => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
             Self::Database(error) => match Fault::of(error) {
                 Fault::Away | Fault::Conflict => {
                     let detail = "the database is away or busy; the change may or may not have been stored";

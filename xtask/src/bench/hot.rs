@@ -31,8 +31,8 @@ pub(super) const NGINX: Row = Row {
     name: "hot-get-nginx",
     title: "GET by id against nginx's proxy cache",
     meaning: "The same load, on the read node itself and on nginx with a proxy cache in front of it, which answers \
-              everything from that cache (as many workers as the read node has threads, no access log, connections and files kept open). \
-              nginx does not know when its copy has become old; the read node does.",
+              everything from that cache (as many workers as the read node has threads, no access log, connections and \
+              files kept open). nginx does not know when its copy has become old; the read node does.",
     products: IDS.1,
     packages: &[wrk::PACKAGE],
     measure: measure_nginx,

@@ -152,8 +152,8 @@ impl Bench<'_> {
         Duration::from_secs(if self.extent.seconds < 2 { 1 } else { 2 })
     }
 
-    /// Runs both sides by turns: once to warm up, unrecorded, then in every round. `told` says what a round gave. A round that
-    /// the machine's host disturbed is told of and measured again.
+    /// Runs both sides by turns: once to warm up, unrecorded, then in every round. `told` says what a round gave. A round
+    /// that the machine's host disturbed is told of and measured again.
     pub(crate) fn alternate<A, B>(
         &self,
         mut ours: impl FnMut(Duration) -> Result<A>,

@@ -29,10 +29,11 @@ const WATCHED_PER_SECOND: u32 = 50;
 pub(super) const PROPAGATION: Row = Row {
     name: "propagation",
     title: "from a commit to its being visible on every read node, against bare NATS and Redis",
-    meaning: "Patches of 10,000 products, chosen evenly, every second one a price and the others a stock, are sent to the write service over 64 kept connections at a \
-              fixed schedule (open loop: a late answer delays no other patch while a connection is free). Of some 50 a \
-              second, chosen at random, every read node is asked over a connection of its own, again and again, until \
-              it answers that version or a later one; the slowest node counts. The time includes the polling itself. \
+    meaning: "Patches of 10,000 products, chosen evenly, every second one a price and the others a stock, are sent to \
+              the write service over 64 kept connections at a fixed schedule (open loop: a late answer delays no other \
+              patch while a connection is free). Of some 50 a second, chosen at random, every read node is asked over a \
+              connection of its own, again and again, until it answers that version or a later one; the slowest node \
+              counts. The time includes the polling itself. \
               *From the change* begins at the event's own time, read from the primary's clock inside the transaction, \
               so it also includes the end of the transaction and its flush to disk; *from the answer* begins when the \
               writer has its 200. The commit lies between the two. Beside it, at the same rate: a message as long as an \

@@ -114,8 +114,9 @@ impl Results {
              Each row is a ratio of two sides that are measured by turns in the same run: a warm-up of both, then \
              rounds in which the side that begins changes. A figure is the median of its rounds; the ratio is the \
              median of the rounds' own ratios, with the least and the most in parentheses. Absolute figures belong to \
-             the machine, ratios less so. Where a row is measured for a time, a round in which the host of this virtual machine took more than {} % of the \
-             processors' time is disturbed, and measured again whatever came of it, up to {} times for each round wanted.\n\n",
+             the machine, ratios less so. Where a row is measured for a time, a round in which the host of this \
+             virtual machine took more than {} % of the processors' time is disturbed, and measured again whatever came \
+             of it, up to {} times for each round wanted.\n\n",
             self.machine,
             STOLEN_MAX * 100.0,
             REPEATS_MAX,

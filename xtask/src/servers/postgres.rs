@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &str); 14] = [
     // After a checkpoint every page goes into the log as a whole once: fewer checkpoints, and packed pages.
     ("checkpoint_timeout", "15min"),
     ("max_wal_size", "2GB"),
-    ("wal_compression", "lz4"),
+    ("wal_compression", "on"),
     // A replica that is gone must not fill the primary's disk.
     ("max_slot_wal_keep_size", "1GB"),
 ];

@@ -84,8 +84,8 @@ impl State {
     }
 }
 
-/// Threads of a service whose machine is shared with all the servers: half of the cores, unless the environment says it. With
-/// more, each would win less than the handovers between them cost everybody.
+/// Threads of a service whose machine is shared with all the servers: half of the cores, unless the environment says it.
+/// With more, each would win less than the handovers between them cost everybody.
 pub fn service_threads() -> String {
     env::var(THREADS)
         .unwrap_or_else(|_| thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)).to_string())

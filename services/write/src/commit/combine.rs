@@ -1,8 +1,9 @@
 //! Combines patches: those that arrive while one transaction commits share the next one.
 //!
 //! A lone patch does not wait, nor do patches one after the other. Under load the cost of a transaction is shared by all that
-//! came since the last one began, a few milliseconds before; what that saves is left to those who make the changes visible. A product that another transaction holds is not waited for here: its patches, and those that
-//! follow them, are combined into transactions of their own.
+//! came since the last one began, a few milliseconds before; what that saves is left to those who make the changes visible.
+//! A product that another transaction holds is not waited for here: its patches, and those that follow them, are combined
+//! into transactions of their own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,8 @@ use crate::store::products;
 
 /// Patches of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
-/// From the beginning of a transaction that several patches share to the next: shorter than most take anyway, long enough for some patches under load.
+/// From the beginning of a transaction that several patches share to the next: shorter than most take anyway, long enough
+/// for some patches under load.
 const INTERVAL_MIN: Duration = Duration::from_millis(3);
 /// Then the session is opened anew, as the pool's are: the address may lead to another server by now.
 const SESSION_AGE_MAX: Duration = Duration::from_mins(30);

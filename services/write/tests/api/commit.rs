@@ -8,7 +8,7 @@ use events::{ChangeKind, Envelope, Epoch, Position, Stamp};
 use freshet_write::database;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
-use testkit::eventually;
+use testkit::{eventually, holds};
 use uuid::Uuid;
 
 use crate::shop::Shop;
@@ -115,6 +115,37 @@ async fn a_session_that_the_server_ends_is_a_503_and_the_next_request_gets_anoth
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
     holder.rollback().await.unwrap();
     assert_eq!(shop.patch(id, r#"{"stock":1}"#).await.status, StatusCode::OK);
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn when_the_server_ends_the_session_of_patches_the_next_ones_get_another_and_none_is_lost(db: PgPool) {
+    let shop = Shop::new(database::pool(&db.connect_options(), 4));
+    let id = shop.lamp().await;
+    for stock in 1..=5 {
+        assert_eq!(shop.patch(id, &format!(r#"{{"stock":{}}}"#, stock * 100)).await.status, StatusCode::OK);
+        let ended: i64 = sqlx::query_scalar(
+            "select count(*) filter (where pg_terminate_backend(pid, 10000)) from pg_stat_activity
+             where datname = current_database() and application_name = 'freshet-write'",
+        )
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        assert!(ended > 0);
+
+        let patch = format!(r#"{{"stock":{stock}}}"#);
+        holds(async || {
+            let answer = shop.patch(id, &patch).await;
+            let is_stored = answer.status == StatusCode::OK;
+            let is_to_be_repeated =
+                (answer.status, answer.header("retry-after")) == (StatusCode::SERVICE_UNAVAILABLE, "1");
+            assert!(is_stored || is_to_be_repeated, "{}", answer.status);
+            is_stored
+        })
+        .await;
+        let stored: i32 =
+            sqlx::query_scalar("select stock from products where id = $1").bind(id).fetch_one(&db).await.unwrap();
+        assert_eq!(stored, stock);
+    }
 }
 
 #[sqlx::test(migrations = "../../migrations")]
