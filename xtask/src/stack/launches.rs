@@ -17,6 +17,8 @@ use crate::servers::{self, Probe};
 
 /// What tokio asks for.
 const THREADS: &str = "TOKIO_WORKER_THREADS";
+/// What Go, and so the NATS server, asks for.
+const GO_THREADS: &str = "GOMAXPROCS";
 
 impl State {
     /// Prepares what the member needs on disk. A replica needs its primary running, the others nothing.
@@ -27,7 +29,11 @@ impl State {
             Role::Primary => postgres::primary(name, &folder, port(name), Durability::Machine)?,
             Role::Replica => postgres::replica(name, &folder, port(name), port("primary"), &slot(name))?,
             Role::Redis => servers::redis(name, &folder, port(name))?,
-            Role::Nats => servers::nats(name, &folder, port(name))?,
+            Role::Nats => {
+                let mut nats = servers::nats(name, &folder, port(name))?;
+                nats.env.insert(GO_THREADS.to_owned(), service_threads());
+                nats
+            }
             Role::Write => self.service(name, "freshet-write"),
             Role::Projector => self.service(name, "freshet-projector"),
             Role::Read => self.service(name, "freshet-read"),
@@ -84,8 +90,9 @@ impl State {
     }
 }
 
-/// Threads of a service whose machine is shared with all the servers: half of the cores, unless the environment says it.
-/// With more, each would win less than the handovers between them cost everybody.
+/// Threads of a service whose machine is shared with all the servers, and of the NATS server: half of the cores, unless the
+/// environment says it. With more, each would win less than the handovers between them cost everybody: a thread that
+/// yields to another of its program waits for everybody else's turn.
 pub fn service_threads() -> String {
     env::var(THREADS)
         .unwrap_or_else(|_| thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)).to_string())
