@@ -9,7 +9,7 @@ use sqlx::Connection;
 use std::time::Duration;
 use testkit::holds;
 
-use crate::node::{EPOCH, NOWHERE, World, insert, position, set_epoch, set_stock};
+use crate::node::{EPOCH, NOWHERE, World, insert, lock_products, position, set_epoch, set_stock, until_waiting};
 
 const MESSAGES: &str = "freshet_log_messages_total";
 const HOUR: Duration = Duration::from_hours(1);
@@ -129,8 +129,6 @@ async fn a_database_that_has_lost_what_the_node_has_seen_is_503_not_stale() {
 async fn what_becomes_old_while_the_primary_is_asked_is_asked_for_again() {
     let mut world = World::new().await;
     let node = world.node_with(NOWHERE, &[]).await;
-    let wanted = "select count(*) from pg_locks where not granted and relation = 'products'::regclass";
-    let lock = "lock table products in access exclusive mode";
     let paths = [
         ("/products/999", "/products/1"),
         ("/products?ids=999", "/products?ids=2"),
@@ -144,23 +142,19 @@ async fn what_becomes_old_while_the_primary_is_asked_is_asked_for_again() {
         let new = Product { version: old.version.next(), stock: Stock::try_from(3).unwrap(), ..old.clone() };
         let (mut other, mut observer) = (world.databases.primary().await, world.databases.primary().await);
         let mut holder = world.primary.begin().await.unwrap();
-        sqlx::query(lock).execute(&mut *holder).await.unwrap();
-        let mut waits_for = async |waiting: i64| {
-            holds(async || sqlx::query_scalar::<_, i64>(wanted).fetch_one(&mut observer).await.unwrap() == waiting)
-                .await;
-        };
+        lock_products(&mut holder).await;
 
         let change = async {
-            waits_for(1).await;
+            until_waiting(&mut observer, 1).await;
             // Between the reader's first look and its second.
             let commit = async {
                 let mut change = other.begin().await.unwrap();
-                sqlx::query(lock).execute(&mut *change).await.unwrap();
+                lock_products(&mut change).await;
                 assert_eq!(set_stock(&mut change, old.id, 3).await, new);
                 change.commit().await.unwrap();
             };
             let release = async {
-                waits_for(2).await;
+                until_waiting(&mut observer, 2).await;
                 let seen = node.metric(MESSAGES).await;
                 let now = position(&mut holder).await;
                 world.relay.changed(Some(&old), &new, now).await;

@@ -9,7 +9,7 @@ use sqlx::Connection;
 use std::time::Duration;
 use testkit::holds;
 
-use crate::node::{EPOCH, NOWHERE, RunningNode, World, insert, position, set_stock};
+use crate::node::{EPOCH, NOWHERE, RunningNode, World, insert, lock_products, position, set_stock, until_waiting};
 
 const PRIMARY_QUERIES: &str = "freshet_source_queries_total{source=\"primary\"}";
 
@@ -102,11 +102,10 @@ async fn callers_who_wait_for_the_primary_share_its_answer() {
     assert_eq!(reload(&node, &path).await.status, StatusCode::OK);
     let before = node.metric(PRIMARY_QUERIES).await;
     let mut lock = world.primary.begin().await.unwrap();
-    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    lock_products(&mut lock).await;
 
     let release = async {
-        let waiting = "select count(*) >= 2 from pg_locks where not granted and relation = 'products'::regclass";
-        holds(async || sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap()).await;
+        until_waiting(&mut lock, 2).await;
         lock.rollback().await.unwrap();
     };
     let (answers, ()) = tokio::join!(join_all((0..30).map(|_| reload(&node, &path))), release);

@@ -170,6 +170,17 @@ pub(crate) async fn position(database: &mut PgConnection) -> Position {
     text.parse().unwrap()
 }
 
+/// Lets nobody else read products until the transaction ends.
+pub(crate) async fn lock_products(transaction: &mut PgConnection) {
+    sqlx::query("lock table products in access exclusive mode").execute(transaction).await.unwrap();
+}
+
+/// Waits until at least so many sessions wait for [`lock_products`].
+pub(crate) async fn until_waiting(database: &mut PgConnection, sessions: i64) {
+    let waiting = "select count(*) from pg_locks where not granted and relation = 'products'::regclass";
+    holds(async || sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *database).await.unwrap() >= sessions).await;
+}
+
 /// A product with 4 in stock.
 pub(crate) async fn insert(database: &mut PgConnection, sku: &str) -> Product {
     let row: catalog::ProductRow = sqlx::query_as(

@@ -9,7 +9,7 @@ use testkit::{Databases, Publisher, holds};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::node::{EPOCH, NOWHERE, World, insert, position, set_epoch};
+use crate::node::{EPOCH, NOWHERE, World, insert, lock_products, position, set_epoch, until_waiting};
 
 const USABLE: &str = "freshet_replica_usable{replica=\"0\"}";
 
@@ -151,11 +151,10 @@ async fn a_replica_that_hangs_delays_its_readers_and_fails_none() {
     let node = world.node_with(&hanging(&frozen.primary_url, hang.clone()).await, &[]).await;
     let lamp = world.create("LAMP-1").await;
     let mut lock = replica.begin().await.unwrap();
-    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    lock_products(&mut lock).await;
 
     let hang_under_way = async {
-        let waits = "select exists (select from pg_locks where not granted and relation = 'products'::regclass)";
-        holds(async || sqlx::query_scalar(waits).fetch_one(&mut *lock).await.unwrap()).await;
+        until_waiting(&mut lock, 1).await;
         hang.cancel();
     };
     let (answer, ()) = tokio::join!(node.get("/products?skus=LAMP-1"), hang_under_way);
@@ -173,7 +172,7 @@ async fn a_search_that_takes_too_long_is_not_tried_again_on_the_primary() {
     let node = world.node_with(&frozen.primary_url, &[]).await;
     let lamp = world.create("LAMP-1").await;
     let mut lock = replica.begin().await.unwrap();
-    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    lock_products(&mut lock).await;
     let primary = "freshet_source_queries_total{source=\"primary\"}";
     let before = node.metric(primary).await;
 
@@ -191,10 +190,9 @@ async fn connections_that_the_server_has_ended_cost_nobody_an_answer() {
     let lamp = world.create("LAMP-1").await;
     let node = world.node_with(NOWHERE, &[]).await;
     let mut lock = world.primary.begin().await.unwrap();
-    sqlx::query("lock table products in access exclusive mode").execute(&mut *lock).await.unwrap();
+    lock_products(&mut lock).await;
     let release = async {
-        let waiting = "select count(*) >= 4 from pg_locks where not granted and relation = 'products'::regclass";
-        holds(async || sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap()).await;
+        until_waiting(&mut lock, 4).await;
         lock.rollback().await.unwrap();
     };
     let path = "/products?skus=LAMP-1";
