@@ -207,10 +207,13 @@ impl Sources {
         // Asked even if it was away when it was last looked at: after its restart the replicas lack its new epoch, and
         // nobody else has an answer.
         let primary = self.primary.as_ref().ok_or(ReadError::Away(None))?;
-        for _ in 0..PRIMARY_ASKS_MAX {
-            if matches!(way, Way::Nearest) {
-                let taken = if is_for_token { self.budget.take_for_token() } else { self.budget.take() };
-                taken.map_err(ReadError::OverBudget)?;
+        for ask in 0..PRIMARY_ASKS_MAX {
+            match way {
+                Way::Nearest if is_for_token => self.budget.take_for_token().map_err(ReadError::OverBudget)?,
+                Way::Nearest => self.budget.take().map_err(ReadError::OverBudget)?,
+                // The first was paid for with its place.
+                Way::Primary { .. } if ask == 0 => {}
+                Way::Primary { .. } => self.no_cache_budget.take().map_err(ReadError::PastOverBudget)?,
             }
             let answer = primary.ask(query, argument).await.map_err(|error| match work {
                 Work::Search if is_timed_out(&error) => ReadError::TooMuch,
