@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod miss;
 mod propagation;
+pub(crate) mod quality;
 mod redis;
 mod replay;
 pub(crate) mod report;
@@ -94,16 +95,23 @@ fn run_in(stack: &Stack) -> Result<()> {
     }
     postgres::query(primary, "vacuum analyze")?;
     // A segment that a replica still needs would not be used again.
-    let end = postgres::query(primary, "select pg_current_wal_lsn()")?;
-    for replica in &replicas {
-        let begun = Instant::now();
-        while postgres::query(*replica, &format!("select pg_last_wal_replay_lsn() >= '{end}'"))? != "t" {
+    until_replicated(stack)?;
+    for server in [primary].iter().chain(&replicas) {
+        postgres::query(*server, "checkpoint")?;
+    }
+    Ok(())
+}
+
+/// Waits until every replica has what the primary has now.
+fn until_replicated(stack: &Stack) -> Result<()> {
+    let urls = stack.urls();
+    let end = postgres::query(http::port_of(&urls.database)?, "select pg_current_wal_lsn()")?;
+    for replica in &urls.replicas {
+        let (replica, begun) = (http::port_of(replica)?, Instant::now());
+        while postgres::query(replica, &format!("select pg_last_wal_replay_lsn() >= '{end}'"))? != "t" {
             ensure!(begun.elapsed() < REPLAY_MAX, "a replica does not follow the primary");
             thread::sleep(POLL);
         }
-    }
-    for server in [primary].iter().chain(&replicas) {
-        postgres::query(*server, "checkpoint")?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use xtask::{interrupt, repository};
@@ -12,17 +12,19 @@ use super::packages;
 use super::progress::Progress;
 use crate::bench::report::Results;
 use crate::bench::row::{ROWS, Row};
-use crate::bench::{self, Extent};
+use crate::bench::{self, Extent, quality};
 
 /// Fewer are no measurement that the documents should show.
 const ROUNDS_MIN: usize = 5;
 /// The programs that only benchmarks need.
 const EXAMPLES: [&str; 2] = ["bare", "load"];
+/// Measured only on products and judgements that are given, and written down nowhere.
+const SEARCH_QUALITY: &str = "search-quality";
 
 #[derive(Args)]
 pub(crate) struct Bench {
     /// What to measure [default: everything]
-    #[arg(value_name = "ROW", value_parser = PossibleValuesParser::new(ROWS.iter().map(|row| row.name)), hide_possible_values = true)]
+    #[arg(value_name = "ROW", value_parser = PossibleValuesParser::new(ROWS.iter().map(|row| row.name).chain([SEARCH_QUALITY])), hide_possible_values = true)]
     rows: Vec<String>,
     /// Fail if a stated bar is missed
     #[arg(long)]
@@ -36,6 +38,12 @@ pub(crate) struct Bench {
     /// Time for each side in a round
     #[arg(long, default_value = "5", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// For `search-quality`: queries that people judged, with the columns query, sku and rating (0 to 3)
+    #[arg(long, value_name = "FILE.csv", requires = "products")]
+    judgements: Option<PathBuf>,
+    /// For `search-quality`: the products that are searched, as `freshet import` reads them
+    #[arg(long, value_name = "FILE.csv", requires = "judgements")]
+    products: Option<PathBuf>,
     /// Products in the catalogue at most
     #[arg(long, default_value = "1000000", value_name = "N", hide = true)]
     products_max: u32,
@@ -56,7 +64,11 @@ impl Bench {
             for row in &ROWS {
                 println!("{:14}  {}", row.name, row.title);
             }
+            println!("{SEARCH_QUALITY:14}  how well search agrees with --judgements on --products");
             return Ok(());
+        }
+        if self.rows.iter().any(|row| row == SEARCH_QUALITY) || self.judgements.is_some() {
+            return self.run_search_quality();
         }
         let results = match &self.results {
             Some(file) => Results::load(file)?,
@@ -76,6 +88,30 @@ impl Bench {
             eprintln!("{what}:\n{}", missed.join("\n"));
         }
         ensure!(!self.check || missed.is_empty(), "{what}:\n{}", missed.join("\n"));
+        Ok(())
+    }
+
+    fn run_search_quality(&self) -> Result<()> {
+        let (Some(judgements), Some(products)) = (&self.judgements, &self.products) else {
+            bail!("{SEARCH_QUALITY} needs --judgements FILE.csv and --products FILE.csv");
+        };
+        ensure!(self.rows == [SEARCH_QUALITY], "--judgements and --products are for {SEARCH_QUALITY} alone");
+        interrupt::install()?;
+        let progress = Progress::start();
+        packages::install_missing_and(&[], &progress)?;
+        let bin_dir = if let Some(built) = &self.bin_dir {
+            built.clone()
+        } else {
+            progress.say("building");
+            cargo::build(Profile::Dev)?
+        };
+        let quality = quality::measure(judgements, products, &bin_dir, &|what| progress.say(what))?;
+        print!("{}", quality.table());
+        let missed = quality.missed();
+        if let (false, Some(missed)) = (self.check, &missed) {
+            eprintln!("a bar is missed:\n{missed}");
+        }
+        ensure!(!self.check || missed.is_none(), "a bar is missed:\n{}", missed.unwrap_or_default());
         Ok(())
     }
 

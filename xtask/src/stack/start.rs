@@ -76,7 +76,7 @@ impl Stack {
     }
 
     /// Runs a built program to its end.
-    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
         let output = Command::new(self.state.bin_dir.join(program))
             .args(arguments)
             .envs(self.state.service_env())

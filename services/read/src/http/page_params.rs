@@ -33,9 +33,11 @@ impl IntoParams for SearchParams {
             ));
         let mut q = parameter(
             "q",
-            "Words that a product must all have in its name, sku, brand, category or description, in any order and as \
-             they stand or by their English stem; the last word also as the beginning of a longer one. Characters that \
-             are no letter or digit only part words.",
+            "Words that a product has in its name, sku, brand, category or description, in any order and as they stand \
+             or by their English stem; the last word also as the beginning of a longer one. Where fewer than ten \
+             products have all the words, those follow that have some, the rarer words; a word that no product has \
+             stands for the most usual one that differs by a letter. Characters that are no letter or digit only part \
+             words; of more than sixteen words the first are taken.",
             words,
         );
         q.required = Required::True;

@@ -1,4 +1,4 @@
-//! `GET /products/search`: the products that have all the words, best match first.
+//! `GET /products/search`: the products that have the words, best match first.
 
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ use crate::pages::{PageQuery, ProductPage};
 
 /// Search products
 ///
-/// One page of the products that have all the words of `q` and pass every filter. Words that mean nothing by themselves
-/// ("the", "and") are ignored; a search for nothing else finds nothing.
+/// One page of the products that have the words of `q` and pass every filter: first the one whose sku was typed, then those
+/// whose brand was typed, then whatever has more of the words. Words that mean nothing by themselves ("the", "and") are
+/// ignored; a search for nothing else finds nothing.
 #[utoipa::path(
     get,
     path = "/products/search",

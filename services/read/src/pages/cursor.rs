@@ -25,7 +25,7 @@ pub(crate) struct LastSeen {
 /// What a row is sorted by, before its id.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SortKey {
-    Rank(f32),
+    Rank(f64),
     Id,
     Name(Name),
     /// In minor units of the list's currency.
@@ -80,7 +80,7 @@ fn read(bytes: &[u8], sort: Sort) -> Option<LastSeen> {
     let id = ProductId::try_from(i64::from_be_bytes(*id)).ok()?;
     let key = match sort {
         Sort::Relevance => {
-            SortKey::Rank(Some(f32::from_be_bytes(key.try_into().ok()?)).filter(|rank| rank.is_finite())?)
+            SortKey::Rank(Some(f64::from_be_bytes(key.try_into().ok()?)).filter(|rank| rank.is_finite())?)
         }
         Sort::Id => key.is_empty().then_some(SortKey::Id)?,
         Sort::Name => SortKey::Name(std::str::from_utf8(key).ok()?.parse().ok()?),
@@ -115,7 +115,7 @@ mod tests {
 
     fn last_seen() -> impl Strategy<Value = (Sort, LastSeen)> {
         let key = prop_oneof![
-            (0_f32..100.0).prop_map(|rank| (Sort::Relevance, SortKey::Rank(rank))),
+            (0_f64..100.0).prop_map(|rank| (Sort::Relevance, SortKey::Rank(rank))),
             Just((Sort::Id, SortKey::Id)),
             "[^\\p{Cc}\\s\\u{FEFF}]{1,500}".prop_map(|name| (Sort::Name, SortKey::Name(name.parse().expect("a name")))),
             (0_i64..=999_999_999_999_999).prop_map(|minor| (Sort::Price, SortKey::Price(minor))),
@@ -150,7 +150,7 @@ mod tests {
         let id = ProductId::try_from(258).expect("positive");
         let at = moment(1_700_000_000_000_001).expect("in range");
         for (sort, key, text) in [
-            (Sort::Relevance, SortKey::Rank(0.5), "ATEyMzQ1Njc4AAAAAAAAAQI_AAAA"),
+            (Sort::Relevance, SortKey::Rank(0.5), "ATEyMzQ1Njc4AAAAAAAAAQI_4AAAAAAAAA"),
             (Sort::Id, SortKey::Id, "ATEyMzQ1Njc4AAAAAAAAAQI"),
             (Sort::Name, SortKey::Name("Lämp".parse().expect("a name")), "ATEyMzQ1Njc4AAAAAAAAAQJMw6RtcA"),
             (Sort::Price, SortKey::Price(1_999), "ATEyMzQ1Njc4AAAAAAAAAQIAAAAAAAAHzw"),
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(decode("", Sort::Price, BINDING), Err(CursorFault::NotOurs));
         let newer = URL_SAFE_NO_PAD.encode([&[VERSION + 1], BINDING.as_slice()].concat());
         assert_eq!(decode(&newer, Sort::Price, BINDING), Err(CursorFault::UnknownVersion));
-        let rank = LastSeen { key: SortKey::Rank(f32::NAN), id: last.id };
+        let rank = LastSeen { key: SortKey::Rank(f64::NAN), id: last.id };
         assert_eq!(decode(&encode(&rank, BINDING), Sort::Relevance, BINDING), Err(CursorFault::NotOurs));
     }
 }

@@ -11,7 +11,7 @@ use super::query::{Begin, PageQuery, Sort};
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) product: Product,
-    pub(crate) rank: f32,
+    pub(crate) rank: f64,
 }
 
 /// A page of products in the order asked for.

@@ -3,6 +3,7 @@
 mod page;
 mod position;
 mod product;
+mod terms;
 
 pub(crate) use page::page;
 pub(crate) use position::{cuts, epoch, note_server_start, position, read_epoch, vouched_position};

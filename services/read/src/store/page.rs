@@ -6,16 +6,65 @@
 use catalog::{CorruptRow, ProductRow};
 use events::Epoch;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
+use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
-use super::read_epoch;
-use crate::pages::{Begin, Filters, Found, LastSeen, PageQuery, Sort, SortKey};
+use super::{read_epoch, terms};
+use crate::pages::{Begin, Filters, Found, LastSeen, PageQuery, Sort, SortKey, Terms, Words};
+
+/// So many that have all the words are enough.
+const ENOUGH: usize = 10;
+const ENOUGH_ROWS: i64 = 10;
 
 /// The page's rows, one more if there is a next page, and the epoch as the same snapshot shows it.
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
-    // Planned for its values each time: one plan for all of them would compute the search query anew for every row, and
-    // there are more shapes than are worth keeping prepared.
-    let rows = statement(query).build().persistent(false).fetch_all(connection).await?;
+    let Some(words) = &query.words else { return fetch(connection, list(query)).await };
+    // What is found decides what is looked for next, all in one snapshot.
+    let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
+    let page = search_page(&mut snapshot, query, words).await?;
+    snapshot.commit().await?;
+    Ok(page)
+}
+
+/// The products that have all the words; if they are few, those that have some.
+async fn search_page(
+    snapshot: &mut PgConnection,
+    query: &PageQuery,
+    words: &Words,
+) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
+    let mut terms = terms::terms(snapshot, words).await?;
+    let all = terms.all();
+    let (epoch, found) = fetch(snapshot, search(query, words, &terms, &all)).await?;
+    if found.len() >= ENOUGH || is_enough(snapshot, query, words, &all).await? {
+        return Ok((epoch, found));
+    }
+    terms::weigh(snapshot, &mut terms).await?;
+    match terms.some() {
+        Some(some) if some != all => fetch(snapshot, search(query, words, &terms, &some)).await,
+        _ => Ok((epoch, found)),
+    }
+}
+
+/// Whether so many products have all the words that none with only some of them is wanted, or one has them as its sku.
+async fn is_enough(
+    snapshot: &mut PgConnection,
+    query: &PageQuery,
+    words: &Words,
+    all: &str,
+) -> Result<bool, sqlx::Error> {
+    let mut sql = QueryBuilder::new("select exists (select from products where deleted_at is null and sku = ");
+    sql.push_bind(words.as_str()).push(") or (select count(*) >= ").push_bind(ENOUGH_ROWS);
+    sql.push(" from (select from ").push(DOCUMENTS).push(" where search @@ ").push_bind(all).push("::tsquery");
+    push_filters(&mut sql, &query.filters);
+    sql.push(" limit ").push_bind(ENOUGH_ROWS).push(") as having_all)");
+    sql.build_query_scalar().persistent(false).fetch_one(snapshot).await
+}
+
+async fn fetch(
+    connection: &mut PgConnection,
+    mut statement: QueryBuilder<Postgres>,
+) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
+    // Planned for its values each time, and there are more shapes than are worth keeping prepared.
+    let rows = statement.build().persistent(false).fetch_all(connection).await?;
     // The epoch has one row, so the answer has at least one, which holds no product if the page is empty.
     let epoch = read_epoch(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("epoch")?)?;
     let found = rows.iter().filter_map(|row| found(row).transpose()).collect::<Result<_, _>>()?;
@@ -31,39 +80,79 @@ fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
     Ok(Some(Found { product, rank: row.try_get("rank")? }))
 }
 
+const BEGIN: &str = "
+    select epoch.number as epoch, page.*
+    from epoch
+    left join lateral (
+        select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
+            updated_at, rank
+        from (select id, rank from ";
+
+/// What is searched: whole products, which hold their lexemes.
+const DOCUMENTS: &str = "(select *, stock > 0 as in_stock from products where deleted_at is null) as products";
+
 /// The page's ids first, from narrow rows, then the products.
-fn statement(query: &PageQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(
-        "select epoch.number as epoch, page.*
-        from epoch
-        left join lateral (
-            select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
-                updated_at, rank
-            from (select id, rank from ",
-    );
-    match &query.words {
-        Some(words) => {
-            // The weight of a whole match is below 1, so the product whose sku was typed comes first.
-            sql.push("(select *, stock > 0 as in_stock, (ts_rank(search, search_query(");
-            sql.push_bind(words.as_str().to_owned());
-            sql.push(")) + (sku = ").push_bind(words.as_str().to_owned());
-            sql.push(")::int)::real as rank from products where deleted_at is null) as products");
-            sql.push(" where search @@ search_query(").push_bind(words.as_str().to_owned()).push(")");
-        }
-        None => {
-            sql.push("(select *, 0::real as rank from listing) as listing where true");
+fn list(query: &PageQuery) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(BEGIN);
+    sql.push("(select *, 0::float8 as rank from listing) as listing where true");
+    push_window(&mut sql, query);
+    sql
+}
+
+/// Of the products that `stage` finds.
+fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(BEGIN);
+    sql.push("(select *, ");
+    match query.sort {
+        Sort::Relevance => push_rank(&mut sql, words, terms),
+        _ => {
+            sql.push("0::float8");
         }
     }
-    push_filters(&mut sql, &query.filters);
+    sql.push(" as rank from ").push(DOCUMENTS).push(" where search @@ ");
+    sql.push_bind(stage.to_owned()).push("::tsquery) as products where true");
+    push_window(&mut sql, query);
+    sql
+}
+
+fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
+    push_filters(sql, &query.filters);
     if let Begin::After(last) = &query.begin {
-        push_after(&mut sql, query.sort, last);
+        push_after(sql, query.sort, last);
     }
     sql.push(order(query.sort)).push(" limit ").push_bind(i64::from(query.limit) + 1);
     if let Begin::AtPage(page @ 2..) = query.begin {
         sql.push(" offset ").push_bind(i64::from(page - 1) * i64::from(query.limit));
     }
     sql.push(") as listed join products using (id)) as page on true").push(order(query.sort));
-    sql
+}
+
+/// How well a product matches: first whether its sku or its brand is what was typed, then how many of the words it has,
+/// then how much it speaks of them. That is the sum over the words of `ts_rank`, damped by the length of the document as
+/// in BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework"), brought below the tenth of a word.
+/// Unlike BM25 it does not look at how many products have a word.
+fn push_rank(sql: &mut QueryBuilder<Postgres>, words: &Words, terms: &Terms) {
+    let typed = words.as_str();
+    sql.push("(100 * (lower(sku) = lower(").push_bind(typed.to_owned());
+    sql.push("))::int + 50 * coalesce(lower(brand) = lower(").push_bind(typed.to_owned()).push("), false)::int");
+    for term in &terms.0 {
+        sql.push(" + case when search @@ ").push_bind(term.whole()).push("::tsquery then 1");
+        if let Some(beginning) = term.beginning() {
+            sql.push(" when search @@ ").push_bind(beginning).push("::tsquery then 0.9");
+        }
+        if let Some(correction) = term.correction() {
+            sql.push(" when search @@ ").push_bind(correction).push("::tsquery then 0.8");
+        }
+        sql.push(" else 0 end");
+    }
+    sql.push(" + 0.1 * (1 - exp(-(0");
+    for term in &terms.0 {
+        // Of the weights D to A: the stems of name and prose count most, and what stands in the name as it was typed little
+        // more, since it stands there as its stem too.
+        sql.push(" + ts_rank('{0.8, 0.8, 0.6, 0.2}', search, ").push_bind(term.whole()).push("::tsquery)");
+    }
+    // 0.8 and 0.75 are k and b of BM25; 15.5 is the usual number of lexemes, frozen.
+    sql.push(") / (1 + 0.8 * (0.25 + 0.75 * length(search) / 15.5)))))::float8");
 }
 
 fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
