@@ -91,7 +91,7 @@ mod tests {
             event_id: Uuid::from_u128(1),
             time: OffsetDateTime::UNIX_EPOCH,
             stamp: Stamp { epoch: Epoch(epoch), position: Position(position), previous: None },
-            change: Change { id, version, before: None, after: None },
+            change: Change { id, version, before: None, after: None, words: None },
         }
     }
 

@@ -10,7 +10,9 @@ use crate::config::ReadSettings;
 use crate::http::HotAnswers;
 use crate::log::{Follower, SharedLog};
 use crate::near::Near;
+use crate::pages::Pages;
 use crate::products::Products;
+use crate::sample::sample;
 use crate::sources::Sources;
 use crate::{http, log, measures, sources};
 
@@ -18,8 +20,8 @@ use crate::{http, log, measures, sources};
 #[derive(Debug)]
 pub struct App {
     pub(crate) log: Arc<SharedLog>,
-    pub(crate) sources: Arc<Sources>,
     pub(crate) products: Products,
+    pub(crate) pages: Pages,
     pub(crate) default_currency: Currency,
     pub(crate) cache_control: HeaderValue,
 }
@@ -43,7 +45,8 @@ impl Node {
         let mut background = Background::default();
         let near = Near::new(settings.near_bytes_max);
         let (horizon, lag_max) = (settings.horizon(), settings.replica_lag_max());
-        let log = Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max()));
+        let log =
+            Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max(), settings.tail_bytes_max));
         let sources =
             Arc::new(Sources::new(&settings.replica_urls, settings.database_url.as_ref(), settings.reads_per_second()));
         let cache = settings.cache.open()?;
@@ -57,17 +60,16 @@ impl Node {
         );
         background.spawn("follow the log", follower.run(settings.nats_wait(), background.stop()));
 
-        background.spawn("sample the log", log::sample(Arc::clone(&log), background.stop()));
-
-        let app = App {
+        let app = Arc::new(App {
             products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
+            pages: Pages::new(Arc::clone(&log), sources, settings.page_bytes_max),
             log,
-            sources,
             default_currency: settings.default_currency,
             cache_control: settings.cache_control.clone(),
-        };
+        });
+        background.spawn("sample the node", sample(Arc::clone(&app), background.stop()));
         let hot = HotAnswers::new(Arc::clone(&app.log), &settings.cache_control);
-        let framed = bootstrap::public_layers(http::router(Arc::new(app)), &settings.serve, &health)
+        let framed = bootstrap::public_layers(http::router(app), &settings.serve, &health)
             .with_shortcut(move |head| hot.get(head));
         Ok(Self { framed, health, background })
     }

@@ -77,6 +77,15 @@ pub struct ReadSettings {
     #[arg(long, env = "FRESHET_NEAR_BYTES_MAX", default_value_t = 268_435_456, value_name = "BYTES")]
     pub near_bytes_max: u64,
 
+    /// Memory for pages of lists and searches, in bytes; 0 keeps none
+    #[arg(long, env = "FRESHET_PAGE_BYTES_MAX", default_value_t = 134_217_728, value_name = "BYTES")]
+    pub page_bytes_max: u64,
+
+    /// Memory for the changes that pages are checked by, in bytes; a page that was not asked for while so much changed is
+    /// read anew
+    #[arg(long, env = "FRESHET_TAIL_BYTES_MAX", default_value_t = 134_217_728, value_name = "BYTES")]
+    pub tail_bytes_max: usize,
+
     /// How long the log may be silent before what is kept near is bypassed
     #[arg(long, env = "FRESHET_NEAR_SILENCE_MAX_MS", default_value_t = 10_000, value_name = "MS",
         value_parser = clap::value_parser!(u64).range(1..=LAG_MS_MAX))]

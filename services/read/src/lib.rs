@@ -4,12 +4,14 @@ pub mod app;
 pub mod config;
 mod demand;
 mod error;
+mod flight;
 pub mod http;
 mod log;
 mod measures;
 mod near;
 mod pages;
 mod products;
+mod sample;
 mod sources;
 mod store;
 

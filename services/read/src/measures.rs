@@ -26,13 +26,20 @@ const LOG_REPLAY: &str = "freshet_log_replay_seconds";
 const HEARTBEAT_AGE: &str = "freshet_log_heartbeat_age_seconds";
 const VISIBLE_LAG: &str = "freshet_visible_lag_seconds";
 const AS_OF_AGE: &str = "freshet_as_of_age_seconds";
+const PAGE_REQUESTS: &str = "freshet_page_requests_total";
+const PAGE_BYTES: &str = "freshet_page_bytes";
+const PAGE_ENTRIES: &str = "freshet_page_entries";
+const TAIL_BYTES: &str = "freshet_tail_bytes";
 const NEAR_BYTES: &str = "freshet_near_bytes";
 const NEAR_ENTRIES: &str = "freshet_near_entries";
 
 /// What asking a cache may come to, and where.
 const CACHE_RESULTS: [(&str, &[&str]); 2] =
     [("near", &["hit", "miss", "bypass"]), ("redis", &["hit", "miss", "rejected", "error", "bypass"])];
-const REJECTIONS: [Rejection; 3] = [Rejection::OtherEpoch, Rejection::BelowFloor, Rejection::BeforeStart];
+const REJECTIONS: [Rejection; 4] =
+    [Rejection::OtherEpoch, Rejection::BelowFloor, Rejection::BeforeStart, Rejection::Overtaken];
+/// A page was kept and stands; was kept and may have changed; was not kept; or nothing kept may be served now.
+const PAGE_RESULTS: [&str; 4] = ["hit", "moved", "miss", "bypass"];
 const SOURCES: [Source; 2] = [Source::Replica, Source::Primary];
 /// How a read with a demand may end: answered by a tier, 503 or 504, or 400.
 const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "refused"];
@@ -47,6 +54,7 @@ pub(crate) struct Sample {
     pub(crate) log_changes: usize,
     pub(crate) near_bytes: u64,
     pub(crate) near_entries: usize,
+    pub(crate) tail_bytes: usize,
 }
 
 /// Says what each metric means, and shows every counter from 0. The process's recorder must be there.
@@ -55,6 +63,14 @@ pub(crate) fn describe() {
         CACHE_REQUESTS,
         "Products asked of a cache, by tier and result; rejected: it held one that may not be served; bypass: not asked"
     );
+    describe_counter!(
+        PAGE_REQUESTS,
+        "Pages of lists and searches, by result; hit: kept, and nothing has changed it; moved: kept, but a change may have \
+         moved it; bypass: nothing kept may be served"
+    );
+    describe_gauge!(PAGE_BYTES, Unit::Bytes, "Memory of the pages kept");
+    describe_gauge!(PAGE_ENTRIES, "Pages kept");
+    describe_gauge!(TAIL_BYTES, Unit::Bytes, "Memory of the changes that pages are checked by");
     describe_counter!(FILLS_REJECTED, "Entries and rows that may not be served, by where they were found and why");
     describe_counter!(SOURCE_QUERIES, "Queries of the databases, by kind of database");
     describe_gauge!(REPLICA_USABLE, "1 while the replica is reached and keeps up, by its place in the setting");
@@ -82,6 +98,9 @@ pub(crate) fn describe() {
         for result in results {
             counter!(CACHE_REQUESTS, "tier" => tier, "result" => *result).absolute(0);
         }
+    }
+    for result in PAGE_RESULTS {
+        counter!(PAGE_REQUESTS, "result" => result).absolute(0);
     }
     for rejection in REJECTIONS {
         for tier in ["redis", Source::Replica.word(), Source::Primary.word()] {
@@ -114,6 +133,17 @@ pub(crate) fn cache_requests(tier: &'static str, result: &'static str, products:
 /// One product was answered from near.
 pub(crate) fn near_hit() {
     NEAR_HITS.increment(1);
+}
+
+/// A page was asked for.
+pub(crate) fn page_request(result: &'static str) {
+    counter!(PAGE_REQUESTS, "result" => result).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no node has 2^53 of anything")]
+pub(crate) fn pages_sampled(bytes: u64, entries: usize) {
+    gauge!(PAGE_BYTES).set(bytes as f64);
+    gauge!(PAGE_ENTRIES).set(entries as f64);
 }
 
 /// What was found in `tier` may not be served.
@@ -184,4 +214,5 @@ pub(crate) fn sampled(sample: &Sample) {
     gauge!(LOG_CHANGES).set(sample.log_changes as f64);
     gauge!(NEAR_BYTES).set(sample.near_bytes as f64);
     gauge!(NEAR_ENTRIES).set(sample.near_entries as f64);
+    gauge!(TAIL_BYTES).set(sample.tail_bytes as f64);
 }

@@ -6,7 +6,7 @@ mod message;
 
 pub use envelope::{Envelope, Stamp};
 pub use log::{Epoch, Position};
-pub use message::{Change, ChangeKind, DecodeError, Heartbeat, Message, ProductEvent};
+pub use message::{Change, ChangeKind, DecodeError, Heartbeat, Message, ProductEvent, Words};
 
 /// The stream that holds every message.
 pub const STREAM: &str = "CATALOG";

@@ -54,6 +54,20 @@ pub struct Change {
     pub before: Option<ListFields>,
     /// The whole product; `None` for a deleted one.
     pub after: Option<Product>,
+    /// What it is found by in a search; `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+}
+
+/// The lexemes that Postgres keeps of a product, as a text search looks for them: separated by spaces, each once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// `None` if the change left the product's texts as they were, and for a created one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// `None` for a deleted product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 impl Change {
@@ -170,7 +184,8 @@ mod tests {
     fn lamp_event() -> Envelope<Change> {
         let after: Product = serde_json::from_str(LAMP).expect("a product");
         let before = ListFields { price: "24.99".parse().expect("a price"), ..ListFields::from(&after) };
-        let change = Change { id: after.id, version: after.version, before: Some(before), after: Some(after) };
+        let words = Some(Words { before: None, after: Some("1 lamp lumo".to_owned()) });
+        let change = Change { id: after.id, version: after.version, before: Some(before), after: Some(after), words };
         let kind = change.kind().event_type();
         let time = datetime!(2026-01-02 03:04:06.5 UTC);
         Envelope::new(Uuid::from_u128(2), &kind, Some("7".to_owned()), time, stamp(), change)
@@ -198,6 +213,7 @@ mod tests {
                     "price": "24.99", "currency": "USD", "stock": 4
                 },
                 "after": serde_json::from_str::<Value>(LAMP).expect("JSON"),
+                "words": {"after": "1 lamp lumo"},
             },
         });
         assert_eq!(written, expected);

@@ -8,10 +8,12 @@ mod log;
 mod memory;
 mod provenance;
 mod requirement;
+mod tail;
 mod token;
 
 pub use kept::Kept;
 pub use log::{Applied, Log};
 pub use provenance::{Provenance, Rejection};
 pub use requirement::{Cut, Database, Judgement, Requirement, TOKENS_MAX};
+pub use tail::{Mark, Tail};
 pub use token::{TOKEN_TEXT_MAX, Token, TokenFault};

@@ -41,6 +41,8 @@ pub enum Rejection {
     BelowFloor,
     /// It is older than what the log tail reaches back to, so nothing vouches for it.
     BeforeStart,
+    /// It is a page of a list, and a change that the log has shown has moved that list since.
+    Overtaken,
 }
 
 impl Rejection {
@@ -50,6 +52,7 @@ impl Rejection {
             Self::OtherEpoch => "other_epoch",
             Self::BelowFloor => "below_floor",
             Self::BeforeStart => "before_start",
+            Self::Overtaken => "overtaken",
         }
     }
 }

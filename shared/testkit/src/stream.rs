@@ -32,6 +32,7 @@ impl Publisher {
             version: after.version,
             before: before.map(ListFields::from),
             after: Some(after.clone()),
+            words: None,
         };
         self.change(change, position).await;
     }
@@ -43,6 +44,7 @@ impl Publisher {
             version: before.version.next(),
             before: Some(ListFields::from(before)),
             after: None,
+            words: None,
         };
         self.change(change, position).await;
     }

@@ -21,7 +21,7 @@ use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use conditional::etag_of;
+pub(crate) use conditional::{EntityTag, etag_of};
 pub(crate) use hot::HotAnswers;
 
 use crate::App;

@@ -48,5 +48,5 @@ pub(crate) async fn search_products(
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = PageQuery::search(pairs, app.default_currency).map_err(ReadError::from)?;
-    Ok(page(&app, &query, &demand, &request).await?)
+    Ok(page(&app, query, &demand, &request).await?)
 }

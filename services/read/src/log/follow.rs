@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::{self, stream};
 use bootstrap::Health;
-use events::{Epoch, Message, Position, STREAM};
+use events::{Epoch, Message, Position, STREAM, Stamp};
 use freshness::Applied;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
@@ -175,11 +175,18 @@ impl Follower {
         measures::log_message();
         match Message::decode(&message.payload) {
             Ok(decoded) => {
-                let applied = self.log.apply(&decoded);
+                let stamp = decoded.stamp();
+                let changed_at = match &decoded {
+                    Message::Product(event) => Some(event.time),
+                    Message::Heartbeat { .. } => None,
+                };
+                let applied = self.log.apply(decoded);
                 if applied != Applied::Next {
-                    tracing::info!(?applied, sequence = self.processed, stamp = ?decoded.stamp(), "log_not_continued");
+                    tracing::info!(?applied, sequence = self.processed, ?stamp, "log_not_continued");
                 }
-                self.measure(&decoded, applied);
+                if let Some(changed_at) = changed_at {
+                    self.measure(stamp, changed_at, applied);
+                }
             }
             // Whoever follows names it as predecessor, which is then not the last one applied: a gap, treated as one.
             Err(error) => {
@@ -205,15 +212,14 @@ impl Follower {
     }
 
     /// Records how long a change took to get here, unless it is one of those that a new subscription repeats.
-    fn measure(&mut self, message: &Message, applied: Applied) {
-        let Message::Product(event) = message else { return };
-        let place = (event.stamp.epoch, event.stamp.position);
+    fn measure(&mut self, stamp: Stamp, changed_at: OffsetDateTime, applied: Applied) {
+        let place = (stamp.epoch, stamp.position);
         if applied == Applied::Ignored || place < self.furthest {
             return;
         }
         self.furthest = place;
         if self.has_ever_caught_up {
-            measures::visible_after(OffsetDateTime::now_utc() - event.time);
+            measures::visible_after(OffsetDateTime::now_utc() - changed_at);
         }
     }
 }

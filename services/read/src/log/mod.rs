@@ -2,10 +2,10 @@
 
 mod follow;
 mod heartbeats;
-mod sample;
+mod passed;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -13,7 +13,7 @@ use axum::http::HeaderValue;
 use cache::Entry;
 use catalog::ProductId;
 use events::{Epoch, Message, Position};
-use freshness::{Applied, Kept, Log, Provenance, Rejection, Requirement};
+use freshness::{Applied, Kept, Log, Mark, Provenance, Rejection, Requirement, Tail};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
@@ -21,7 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub(crate) use follow::{CHECK, Follower, RESTARTS};
 use heartbeats::Heartbeats;
-pub(crate) use sample::sample;
+pub(crate) use passed::Passed;
 
 use crate::measures::{self, Sample};
 use crate::near::{Near, NearEntry};
@@ -56,8 +56,8 @@ pub(crate) enum NearBypass {
 
 /// The state of the log behind a lock that is held for microseconds; no method waits for anything else.
 ///
-/// Lock order: an entry kept near first, then the log (`keep_near` admits under the entry's lock). So nothing
-/// near is touched while the log is locked.
+/// Lock order: an entry kept near first, then the log (`keep_near` admits under the entry's lock), then the tail. So nothing
+/// near is touched while the log is locked, and the log is not looked at while the tail is read.
 #[derive(Debug)]
 pub(crate) struct SharedLog {
     begun: Instant,
@@ -70,6 +70,8 @@ pub(crate) struct SharedLog {
     heard_at_ms: AtomicU64,
     /// Here, because whatever raises a floor must reach it before anything is answered.
     near: Near,
+    /// What pages are checked by. Pushed to while the state is locked, so that both are of one generation.
+    tail: RwLock<Tail<Passed>>,
     /// Beyond this the log is too silent to be followed blindly: what is kept near is not served.
     silence_max: Duration,
     /// Told after every heartbeat.
@@ -86,7 +88,13 @@ struct State {
 
 impl SharedLog {
     /// Knows nothing yet. Remembers changes for `horizon`, and heartbeats for `lag_max`, the lag tolerated in replicas.
-    pub(crate) fn new(horizon: Duration, lag_max: Duration, near: Near, silence_max: Duration) -> Self {
+    pub(crate) fn new(
+        horizon: Duration,
+        lag_max: Duration,
+        near: Near,
+        silence_max: Duration,
+        tail_bytes_max: usize,
+    ) -> Self {
         let state = State { log: Log::new(horizon), heartbeats: Heartbeats::new(lag_max) };
         Self {
             begun: Instant::now(),
@@ -95,6 +103,7 @@ impl SharedLog {
             as_of: ArcSwapOption::empty(),
             heard_at_ms: AtomicU64::new(0),
             near,
+            tail: RwLock::new(Tail::new(tail_bytes_max)),
             silence_max,
             heard: Notify::new(),
             waiting: Semaphore::new(WAITING_MAX),
@@ -102,16 +111,16 @@ impl SharedLog {
     }
 
     /// Processes the next message of the stream.
-    pub(crate) fn apply(&self, message: &Message) -> Applied {
+    pub(crate) fn apply(&self, message: Message) -> Applied {
         let now = self.now();
         let mut state = self.lock();
-        let applied = state.log.apply(message, now);
+        let applied = state.log.apply(&message, now);
         self.publish(&state.log);
         let generation = state.log.generation();
         match message {
             _ if applied == Applied::Ignored => {}
             Message::Heartbeat { stamp, heartbeat, .. } => {
-                state.heartbeats.record(now, stamp.epoch, *heartbeat);
+                state.heartbeats.record(now, stamp.epoch, heartbeat);
                 let as_of = state.log.as_of().map(|t| AsOf { epoch: state.log.epoch(), header: as_of_header(t) });
                 self.as_of.store(as_of.map(Arc::new));
                 self.heard_at_ms.store(millis(now), Ordering::Relaxed);
@@ -119,8 +128,10 @@ impl SharedLog {
             }
             Message::Product(event) => {
                 // Its floor is raised; only then what is kept, and a heartbeat that vouches for it comes later still.
+                let event = Arc::new(*event);
+                self.push(generation, Some(event.stamp.position), Passed::Change(Arc::clone(&event)));
                 drop(state);
-                self.near.follow(event, generation);
+                self.near.follow(&event, generation);
             }
         }
         applied
@@ -203,6 +214,36 @@ impl SharedLog {
         is_reached
     }
 
+    /// Whether the log has been silent for so long that nothing kept may be served.
+    pub(crate) fn is_too_silent(&self) -> bool {
+        self.silence() > self.silence_max
+    }
+
+    /// Where what was heard ends now: to be read before something is admitted that is then checked by the tail.
+    pub(crate) fn tail_end(&self) -> Mark {
+        self.tail().end()
+    }
+
+    /// What was heard, to check pages by. No other method may be called while it is held.
+    pub(crate) fn tail(&self) -> RwLockReadGuard<'_, Tail<Passed>> {
+        self.tail.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called while the state is locked, whose generation this is.
+    fn push(&self, generation: u64, position: Option<Position>, passed: Passed) {
+        let bytes = passed.bytes();
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).push(generation, position, passed, bytes);
+    }
+
+    /// The same of an answer that is newer than what the log has shown.
+    fn note_answer(&self, state: &mut State, id: ProductId, entry: Provenance) {
+        let is_news = entry.epoch == state.log.epoch() && entry.version > state.log.floor(id);
+        state.log.answered(id, entry);
+        if is_news {
+            self.push(state.log.generation(), None, Passed::Answered(id, entry.version));
+        }
+    }
+
     /// Keeps an answered entry near, if it may still be served; whether it is kept.
     pub(crate) fn keep_near(&self, id: ProductId, entry: &Entry) -> bool {
         let provenance = Provenance { epoch: entry.epoch, version: entry.version, read_at: entry.read_at };
@@ -214,7 +255,7 @@ impl SharedLog {
         {
             let mut state = self.lock();
             state.log.admit_cached(id, entry)?;
-            state.log.answered(id, entry);
+            self.note_answer(&mut state, id, entry);
         }
         self.near.forget_below(id, entry.version);
         Ok(())
@@ -236,7 +277,7 @@ impl SharedLog {
             let admitted = state.log.admit_row(id, row);
             self.publish(&state.log);
             admitted?;
-            state.log.answered(id, row);
+            self.note_answer(&mut state, id, row);
         }
         self.near.forget_below(id, row.version);
         Ok(())
@@ -252,14 +293,16 @@ impl SharedLog {
 
     /// Takes note of an answer that is about to be given: nothing older follows it, from any tier or from near.
     pub(crate) fn answered(&self, id: ProductId, entry: Provenance) {
-        self.lock().log.answered(id, entry);
+        self.note_answer(&mut self.lock(), id, entry);
         self.near.forget_below(id, entry.version);
     }
 
     /// Shows what hits look at. The generation before any moment that vouches for it: whoever reads that moment finds
     /// this generation or a later one.
     fn publish(&self, log: &Log) {
-        self.generation.store(log.generation(), Ordering::Release);
+        if self.generation.swap(log.generation(), Ordering::AcqRel) != log.generation() {
+            self.tail.write().unwrap_or_else(PoisonError::into_inner).begin(log.generation());
+        }
         if log.heartbeat().is_none() {
             self.as_of.store(None);
         }
@@ -285,7 +328,7 @@ impl SharedLog {
     }
 
     /// What metrics show of it.
-    fn sample(&self) -> Sample {
+    pub(crate) fn sample(&self) -> Sample {
         let state = self.lock();
         let as_of_age = state.log.as_of().map(|t| (OffsetDateTime::now_utc() - t).try_into().unwrap_or_default());
         // The time since this node started, if none has arrived.
@@ -293,7 +336,8 @@ impl SharedLog {
         let log_changes = state.log.changes();
         drop(state);
         let (near_bytes, near_entries) = (self.near.bytes(), self.near.entries());
-        Sample { as_of_age, heartbeat_age, log_changes, near_bytes, near_entries }
+        let tail_bytes = self.tail().bytes();
+        Sample { as_of_age, heartbeat_age, log_changes, near_bytes, near_entries, tail_bytes }
     }
 
     /// This node's own clock, which never falls.

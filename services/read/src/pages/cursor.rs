@@ -3,6 +3,8 @@
 //! The form, in base64url: version byte, 8 bytes that bind it to its query, the last row's id, and its sort key.
 //! It holds no secret and grants nothing, so it is checked, not signed.
 
+use std::cmp::Ordering;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalog::{Currency, Name, Price, ProductId};
@@ -32,6 +34,24 @@ pub(crate) enum SortKey {
     Price(i64),
     /// To the microsecond, as Postgres holds it.
     CreatedAt(OffsetDateTime),
+}
+
+impl LastSeen {
+    /// Which of the two stands first in a list of this order. Keys of another order compare as equal.
+    pub(crate) fn cmp_in(&self, other: &Self, sort: Sort) -> Ordering {
+        let keys = match (&self.key, &other.key) {
+            (SortKey::Rank(one), SortKey::Rank(other)) => one.total_cmp(other),
+            (SortKey::Name(one), SortKey::Name(other)) => one.as_str().as_bytes().cmp(other.as_str().as_bytes()),
+            (SortKey::Price(one), SortKey::Price(other)) => one.cmp(other),
+            (SortKey::CreatedAt(one), SortKey::CreatedAt(other)) => one.cmp(other),
+            _ => Ordering::Equal,
+        };
+        let ascending = keys.then(self.id.cmp(&other.id));
+        match sort {
+            Sort::Id | Sort::Name | Sort::Price => ascending,
+            Sort::Relevance | Sort::PriceDescending | Sort::NewestFirst => ascending.reverse(),
+        }
+    }
 }
 
 /// Why a text is not accepted as cursor.

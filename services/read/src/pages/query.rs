@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::cursor::{self, Binding, LastSeen};
 use super::filters::Filters;
+use super::kept::PageKey;
 use super::parameters::{Parameters, QueryFault};
 
 /// One answer stays small enough to be made and sent at once, also with long descriptions.
@@ -112,6 +113,18 @@ impl PageQuery {
     /// What ties a cursor to the list that it was made for: everything that decides membership and order.
     fn binding(&self) -> Binding {
         let digest = Sha256::digest(self.serialize().finish());
+        *digest.first_chunk().expect("a digest is longer")
+    }
+
+    /// What the page is kept under: equal for equal queries.
+    pub(crate) fn key(&self) -> PageKey {
+        let mut serializer = self.serialize();
+        serializer.append_pair("limit", &self.limit.to_string());
+        match &self.begin {
+            Begin::AtPage(page) => serializer.append_pair("page", &page.to_string()),
+            Begin::After(last) => serializer.append_pair("cursor", &self.cursor_after(last)),
+        };
+        let digest = Sha256::digest(serializer.finish());
         *digest.first_chunk().expect("a digest is longer")
     }
 

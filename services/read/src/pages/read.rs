@@ -1,65 +1,188 @@
-//! Reads a page from the databases: nothing caches pages.
+//! Pages as they are asked for: from what is kept while the log lets it stand, or from a database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use freshness::Provenance;
+use freshness::{Provenance, Rejection};
 use tokio::time::timeout;
 
-use super::{Found, PageQuery, ProductPage};
+use super::kept::{KeptPages, Lookup, PageKey, Slot};
+use super::page::{Listing, Page};
+use super::query::PageQuery;
 use crate::demand::Demand;
-use crate::error::ReadError;
-use crate::log::SharedLog;
+use crate::error::{ReadError, Refusal};
+use crate::flight::Flights;
+use crate::log::{AsOf, SharedLog};
 use crate::measures;
-use crate::products::{Answer, Trace};
-use crate::sources::{Sourced, Sources, Work};
+use crate::products::{Answer, Forward, NearMiss, Trace};
+use crate::sources::{Source, Sourced, Sources, Way, Work};
 use crate::store;
 
 /// Longest reading of a page: searches for common words look at many rows, and one more source may have to be asked.
 const READ_MAX: Duration = Duration::from_secs(5);
+/// Attempts until their outcome may be served: for each of them the list must have moved in between.
+const FLIGHTS_MAX: usize = 3;
 
 /// A page, and its `Catalog-As-Of`.
-type Read = (Answer<ProductPage>, Option<HeaderValue>);
+type Read = (Answer<Arc<Page>>, Option<HeaderValue>);
 
-/// The page asked for, and its `Catalog-As-Of`. Each of its products is at least as new as this node knows it to be.
-pub(crate) async fn read_page(
-    sources: &Sources,
-    log: &SharedLog,
-    query: &PageQuery,
-    demand: &Demand,
-) -> Result<Read, ReadError> {
-    let read = read_demanded(sources, log, query, demand).await;
-    measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
-    read
+/// The way to pages.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    shared: Arc<Shared>,
+    flights: Flights<PageKey, Result<Filled, ReadError>>,
 }
 
-async fn read_demanded(
-    sources: &Sources,
-    log: &SharedLog,
-    query: &PageQuery,
-    demand: &Demand,
-) -> Result<Read, ReadError> {
-    let way = sources.way(demand.no_cache).await?;
-    let read = sources.read(
-        &way,
-        Work::Search,
-        |connection, query| Box::pin(store::page(connection, query)),
-        query,
-        |answer| {
-            let &Sourced { epoch, read_at, .. } = answer;
-            log.admit_page(epoch, read_at)?;
-            for Found { product, .. } in &answer.value {
-                log.admit_row(product.id, Provenance { epoch, version: product.version, read_at })?;
-            }
-            answer.includes(&demand.including)
-        },
-    );
-    let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
-    let page = ProductPage::new(query, read.value);
-    for product in &page.items {
-        let provenance = Provenance { epoch: read.epoch, version: product.version, read_at: read.read_at };
-        log.answered(product.id, provenance);
+/// What attempts need, which outlive their callers.
+#[derive(Debug)]
+struct Shared {
+    log: Arc<SharedLog>,
+    sources: Arc<Sources>,
+    kept: KeptPages,
+}
+
+/// What an attempt has brought.
+#[derive(Clone, Debug)]
+struct Filled {
+    slot: Arc<Slot>,
+    source: Source,
+    is_kept: bool,
+}
+
+impl Pages {
+    /// Keeps pages in `bytes_max`.
+    pub(crate) fn new(log: Arc<SharedLog>, sources: Arc<Sources>, bytes_max: u64) -> Self {
+        let kept = KeptPages::new(bytes_max);
+        Self { shared: Arc::new(Shared { log, sources, kept }), flights: Flights::new() }
     }
-    let as_of = log.as_of_source(read.epoch, read.read_at);
-    Ok((Answer { value: page, trace: Trace::past(demand, read.source) }, as_of))
+
+    /// The page asked for, and its `Catalog-As-Of`. Each of its products is at least as new as this node knows it to be.
+    pub(crate) async fn get(&self, query: PageQuery, demand: &Demand) -> Result<Read, ReadError> {
+        let log = &self.shared.log;
+        let is_nearest = !demand.no_cache && log.reaches(&demand.including).await;
+        let read = if is_nearest {
+            self.get_nearest(query, demand).await
+        } else {
+            self.shared.read_past(query, demand, NearMiss::Unused).await
+        };
+        measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
+        read
+    }
+
+    /// Takes the metrics' sample.
+    pub(crate) fn sample(&self) {
+        measures::pages_sampled(self.shared.kept.bytes(), self.shared.kept.entries());
+    }
+
+    /// What is kept if it stands, or else what an attempt brings that callers at the same time share. The log has what is
+    /// demanded, and so has whatever it lets stand.
+    async fn get_nearest(&self, query: PageQuery, demand: &Demand) -> Result<Read, ReadError> {
+        let Shared { log, kept, .. } = &*self.shared;
+        let as_of = log.as_of();
+        let is_too_silent = log.is_too_silent();
+        if as_of.is_none() || !kept.is_used() || is_too_silent {
+            measures::page_request("bypass");
+            let near = if kept.is_used() && is_too_silent { NearMiss::Silence } else { NearMiss::Unused };
+            return self.shared.read_past(query, demand, near).await;
+        }
+        let as_of = |page: &Page| AsOf::header_for(as_of.as_deref(), page.epoch);
+        let key = query.key();
+        let why = match kept.get(key, &log.tail()) {
+            Lookup::Stands(page) => {
+                measures::page_request("hit");
+                let as_of = as_of(&page);
+                return Ok((Answer { value: page, trace: Trace::Near }, as_of));
+            }
+            Lookup::Moved => {
+                measures::page_request("moved");
+                NearMiss::Stale { is_stored: false }
+            }
+            Lookup::Missing => {
+                measures::page_request("miss");
+                NearMiss::Missing { is_stored: false }
+            }
+        };
+        let query = Arc::new(query);
+        for _ in 0..FLIGHTS_MAX {
+            let (shared, query) = (Arc::clone(&self.shared), Arc::clone(&query));
+            let landed = self.flights.join(key, async move { shared.fill(key, query).await }).await;
+            let Filled { slot, source, is_kept } = landed.outcome.ok_or(ReadError::Lost)??;
+            // Each caller looks for itself: the log may have moved on since the flight read.
+            if let Some(page) = kept.stand(key, &slot, &log.tail()) {
+                let (why, near) = (Forward::Bypass, why.stored(is_kept));
+                let is_collapsed = landed.is_collapsed;
+                let trace = Trace::Forwarded { why, source, is_stored: false, is_collapsed, near };
+                let as_of = as_of(&page);
+                return Ok((Answer { value: page, trace }, as_of));
+            }
+        }
+        Err(ReadError::Behind)
+    }
+}
+
+impl Shared {
+    /// Reads a page that the log lets stand, and keeps it.
+    async fn fill(&self, key: PageKey, query: Arc<PageQuery>) -> Result<Filled, ReadError> {
+        let read = self.sources.read(
+            &Way::Nearest,
+            Work::Search,
+            |connection, query| Box::pin(store::page(connection, query)),
+            &*query,
+            |answer| Ok(self.vouch_for(&query, answer).map(drop)?),
+        );
+        let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
+        let slot = Arc::new(self.vouch_for(&query, &read).map_err(|_| ReadError::Behind)?);
+        self.note_answered(&read);
+        let is_kept = self.kept.keep(key, &slot);
+        Ok(Filled { slot, source: read.source, is_kept })
+    }
+
+    /// What a database had, if it is as new as what this node knows, and if nothing that was heard has moved the list.
+    fn vouch_for(&self, query: &Arc<PageQuery>, answer: &Sourced<Listing>) -> Result<Slot, Rejection> {
+        let admitted = self.log.tail_end();
+        self.admit(answer)?;
+        let page = Page::new(answer.epoch, Arc::clone(query), answer.value.clone());
+        Slot::admitted(page, answer.read_at, admitted, &self.log.tail())
+    }
+
+    fn admit(&self, answer: &Sourced<Listing>) -> Result<(), Rejection> {
+        let &Sourced { epoch, read_at, .. } = answer;
+        self.log.admit_page(epoch, read_at)?;
+        for found in &answer.value.found {
+            let version = found.product.version;
+            self.log.admit_row(found.product.id, Provenance { epoch, version, read_at })?;
+        }
+        Ok(())
+    }
+
+    /// Nothing older follows, from any tier.
+    fn note_answered(&self, answer: &Sourced<Listing>) {
+        let &Sourced { epoch, read_at, .. } = answer;
+        for found in &answer.value.found {
+            let version = found.product.version;
+            self.log.answered(found.product.id, Provenance { epoch, version, read_at });
+        }
+    }
+
+    /// From a database that has what is demanded, past what is kept.
+    async fn read_past(&self, query: PageQuery, demand: &Demand, near: NearMiss) -> Result<Read, ReadError> {
+        let way = self.sources.way(demand.no_cache).await?;
+        let read = self.sources.read(
+            &way,
+            Work::Search,
+            |connection, query| Box::pin(store::page(connection, query)),
+            &query,
+            |answer| -> Result<(), Refusal> {
+                self.admit(answer)?;
+                answer.includes(&demand.including)
+            },
+        );
+        let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
+        self.note_answered(&read);
+        let as_of = self.log.as_of_source(read.epoch, read.read_at);
+        let trace = Trace::past(demand, read.source).with_near(near);
+        let page = Page::new(read.epoch, Arc::new(query), read.value);
+        Ok((Answer { value: Arc::new(page), trace }, as_of))
+    }
 }

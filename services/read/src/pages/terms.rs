@@ -45,12 +45,54 @@ impl Terms {
     /// other thing with USB. `None` if no product has any.
     pub(crate) fn some(&self) -> Option<String> {
         let joined = |is_wanted: fn(&Term) -> bool| joined(self.0.iter().filter(|term| is_wanted(term)), " | ");
-        let rare = joined(|term| matches!(term.usage, Usage::Rare | Usage::Unknown { instead: Some(_) }));
-        rare.or_else(|| joined(|term| term.usage == Usage::Common))
+        joined(Term::is_rare).or_else(|| joined(Term::is_common))
+    }
+}
+
+/// Which of the words a search looked for in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) terms: Terms,
+    /// Whether products with some of the words were looked for, as [`Terms::some`] says, or with all.
+    pub(crate) is_some: bool,
+    /// Whether it was counted how many products have each word.
+    pub(crate) is_weighed: bool,
+}
+
+impl Stage {
+    /// Whether a product with these lexemes, separated by spaces, is found.
+    pub(crate) fn is_met_by(&self, words: &str) -> bool {
+        let terms = &self.terms.0;
+        if !self.is_some {
+            return !terms.is_empty() && terms.iter().all(|term| term.is_in(words));
+        }
+        let is_met = |is_wanted: fn(&Term) -> bool| {
+            let mut wanted = terms.iter().filter(|term| is_wanted(term)).peekable();
+            wanted.peek().is_some().then(|| wanted.any(|term| term.is_in(words)))
+        };
+        is_met(Term::is_rare).or_else(|| is_met(Term::is_common)).unwrap_or_default()
     }
 }
 
 impl Term {
+    /// Whether the word is among these lexemes in any way; what [`query`](Self::query) asks of Postgres.
+    fn is_in(&self, words: &str) -> bool {
+        let has = |lexeme: &String| words.split(' ').any(|word| word == lexeme);
+        let has_beginning = |lexeme: &String| words.split(' ').any(|word| word.starts_with(lexeme.as_str()));
+        self.exact.iter().all(has)
+            || self.stem.iter().all(has)
+            || self.is_beginning && self.exact.iter().all(has_beginning)
+            || matches!(&self.usage, Usage::Unknown { instead: Some(lexeme) } if has(lexeme))
+    }
+
+    fn is_rare(&self) -> bool {
+        matches!(self.usage, Usage::Rare | Usage::Unknown { instead: Some(_) })
+    }
+
+    fn is_common(&self) -> bool {
+        self.usage == Usage::Common
+    }
+
     /// The text query for products that have the word in any way.
     pub(crate) fn query(&self) -> String {
         let (beginning, corrected) = (self.beginning(), self.correction());

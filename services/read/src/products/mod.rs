@@ -1,6 +1,5 @@
 //! Products by id and by sku, each from the first tier whose answer may be served.
 
-mod flight;
 mod redis;
 mod status;
 mod tiers;
@@ -15,10 +14,10 @@ use freshness::Requirement;
 
 use crate::demand::Demand;
 use crate::error::ReadError;
+use crate::flight::Flights;
 use crate::log::SharedLog;
 use crate::measures;
 use crate::sources::{Sources, Way};
-use flight::Flights;
 pub(crate) use status::{Forward, NearMiss, Trace};
 use tiers::{Filled, Tiers};
 

@@ -31,6 +31,10 @@ pub(crate) enum NearMiss {
     Missing {
         is_stored: bool,
     },
+    /// What was there may have changed.
+    Stale {
+        is_stored: bool,
+    },
     /// Some of what was asked for was there.
     Partial,
     /// The request wants no answer from there.
@@ -55,8 +59,9 @@ pub(crate) enum Forward {
 
 impl NearMiss {
     /// With what became of the answer: whether all of it is kept near now.
-    pub(super) const fn stored(self, is_stored: bool) -> Self {
+    pub(crate) const fn stored(self, is_stored: bool) -> Self {
         match self {
+            Self::Stale { .. } => Self::Stale { is_stored },
             Self::Missing { .. } => Self::Missing { is_stored },
             Self::Request { .. } => Self::Request { is_stored },
             other => other,
@@ -78,6 +83,19 @@ impl Trace {
     pub(crate) const fn past(demand: &Demand, source: Source) -> Self {
         let (why, near) = (if demand.no_cache { Forward::Request } else { Forward::Bypass }, NearMiss::Unused);
         Self::Forwarded { why, source, is_stored: false, is_collapsed: false, near }
+    }
+}
+
+impl Trace {
+    /// The same, with another word about what is kept near.
+    pub(crate) const fn with_near(self, near: NearMiss) -> Self {
+        match self {
+            Self::Near => self,
+            Self::Redis(_) => Self::Redis(near),
+            Self::Forwarded { why, source, is_stored, is_collapsed, .. } => {
+                Self::Forwarded { why, source, is_stored, is_collapsed, near }
+            }
+        }
     }
 }
 
@@ -116,6 +134,8 @@ impl fmt::Display for NearMiss {
             Self::Silence => ", near; fwd=bypass; detail=log-silent",
             Self::Missing { is_stored: false } => ", near; fwd=uri-miss",
             Self::Missing { is_stored: true } => ", near; fwd=uri-miss; stored",
+            Self::Stale { is_stored: false } => ", near; fwd=stale",
+            Self::Stale { is_stored: true } => ", near; fwd=stale; stored",
             Self::Partial => ", near; fwd=partial",
             Self::Request { is_stored: false } => ", near; fwd=request",
             Self::Request { is_stored: true } => ", near; fwd=request; stored",

@@ -9,15 +9,18 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
 use super::{read_epoch, terms};
-use crate::pages::{Begin, Filters, Found, LastSeen, PageQuery, Sort, SortKey, Terms, Words};
+use crate::pages::{Begin, Filters, Found, LastSeen, Listing, PageQuery, Sort, SortKey, Stage, Terms, Words};
 
 /// So many that have all the words are enough.
 const ENOUGH: usize = 10;
 const ENOUGH_ROWS: i64 = 10;
 
 /// The page's rows, one more if there is a next page, and the epoch as the same snapshot shows it.
-pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
-    let Some(words) = &query.words else { return fetch(connection, list(query)).await };
+pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
+    let Some(words) = &query.words else {
+        let (epoch, found) = fetch(connection, list(query)).await?;
+        return Ok((epoch, Listing { stage: None, found }));
+    };
     // What is found decides what is looked for next, all in one snapshot.
     let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
     let page = search_page(&mut snapshot, query, words).await?;
@@ -30,18 +33,22 @@ async fn search_page(
     snapshot: &mut PgConnection,
     query: &PageQuery,
     words: &Words,
-) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
+) -> Result<(Epoch, Listing), sqlx::Error> {
     let mut terms = terms::terms(snapshot, words).await?;
     let all = terms.all();
-    let (epoch, found) = fetch(snapshot, search(query, words, &terms, &all)).await?;
-    if found.len() >= ENOUGH || is_enough(snapshot, query, words, &all).await? {
-        return Ok((epoch, found));
+    let (mut epoch, mut found) = fetch(snapshot, search(query, words, &terms, &all)).await?;
+    let is_weighed = found.len() < ENOUGH && !is_enough(snapshot, query, words, &all).await?;
+    let mut is_some = false;
+    if is_weighed {
+        terms::weigh(snapshot, &mut terms).await?;
+        if let Some(some) = terms.some() {
+            is_some = true;
+            if some != all {
+                (epoch, found) = fetch(snapshot, search(query, words, &terms, &some)).await?;
+            }
+        }
     }
-    terms::weigh(snapshot, &mut terms).await?;
-    match terms.some() {
-        Some(some) if some != all => fetch(snapshot, search(query, words, &terms, &some)).await,
-        _ => Ok((epoch, found)),
-    }
+    Ok((epoch, Listing { stage: Some(Stage { terms, is_some, is_weighed }), found }))
 }
 
 /// Whether so many products have all the words that none with only some of them is wanted, or one has them as its sku.
@@ -51,8 +58,10 @@ async fn is_enough(
     words: &Words,
     all: &str,
 ) -> Result<bool, sqlx::Error> {
-    let mut sql = QueryBuilder::new("select exists (select from products where deleted_at is null and sku = ");
-    sql.push_bind(words.as_str()).push(") or (select count(*) >= ").push_bind(ENOUGH_ROWS);
+    let mut sql = QueryBuilder::new("select exists (select from ");
+    sql.push(DOCUMENTS).push(" where sku = ").push_bind(words.as_str());
+    push_filters(&mut sql, &query.filters);
+    sql.push(") or (select count(*) >= ").push_bind(ENOUGH_ROWS);
     sql.push(" from (select from ").push(DOCUMENTS).push(" where search @@ ").push_bind(all).push("::tsquery");
     push_filters(&mut sql, &query.filters);
     sql.push(" limit ").push_bind(ENOUGH_ROWS).push(") as having_all)");

@@ -8,6 +8,7 @@ mod measures;
 mod near;
 mod no_cache;
 mod node;
+mod pages;
 mod products;
 mod searches;
 mod tiers;

@@ -77,8 +77,9 @@ impl World {
             self.nats.url(),
         ];
         // Most tests are about what lies below.
-        let far: &[&str] = if more.contains(&"--near-bytes-max") { &[] } else { &["--near-bytes-max", "0"] };
-        let settings = Cli::parse_from([&own, far, more].concat()).settings;
+        let far = ["--near-bytes-max", "--page-bytes-max"].map(|name| [name, "0"]);
+        let far = far.iter().filter(|[name, _]| !more.contains(name)).flatten().copied().collect::<Vec<_>>();
+        let settings = Cli::parse_from([&own, &far[..], more].concat()).settings;
         let node = Node::start(&settings).await.unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = Bound::bind(Endpoints { public: Some((any, node.framed)), ops_listen: any }).await.unwrap();
@@ -137,6 +138,11 @@ impl World {
     /// A node that keeps products near, ready.
     pub(crate) async fn near_node(&self, more: &[&str]) -> RunningNode {
         self.node_with(&self.databases.replica_url, &[&["--near-bytes-max", "1000000"], more].concat()).await
+    }
+
+    /// A node that keeps pages of lists, ready.
+    pub(crate) async fn page_node(&self, more: &[&str]) -> RunningNode {
+        self.node_with(&self.databases.replica_url, &[&["--page-bytes-max", "1000000"], more].concat()).await
     }
 
     /// A node that has seen the second version of a product, of which its only replica has the first for ever.

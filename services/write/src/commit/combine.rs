@@ -320,7 +320,7 @@ async fn store(
     }
     match now {
         Some(now) if !changes.is_empty() => {
-            transaction.commit(&changes, now).await?;
+            transaction.commit(&mut changes, locked.words, now).await?;
             counts::combined(changes.len());
         }
         _ => transaction.abandon().await?,

@@ -1,8 +1,12 @@
 //! What a command does to a product: pure, with the clock as an argument.
 
+use std::collections::HashMap;
+
 use catalog::{Brand, Category, Description, FieldFault, ListFields, NewProduct, Product, ProductId, ProductPatch};
-use events::Change;
+use events::{Change, Words};
 use time::OffsetDateTime;
+
+use crate::store::products::WordsById;
 
 /// A change, and what its event does not say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub(super) struct Decided {
 /// The change that creates a product.
 pub(super) fn created(id: ProductId, new: NewProduct, now: OffsetDateTime) -> Decided {
     let after = new.into_product(id, now);
-    let change = Change { id, version: after.version, before: None, after: Some(after) };
+    let change = Change { id, version: after.version, before: None, after: Some(after), words: None };
     Decided { change, changes_words: true }
 }
 
@@ -32,15 +36,37 @@ pub(super) fn patched(
     let changes_words = words(&patched) != words(before);
     let after = Product { version: before.version.next(), updated_at: now, ..patched };
     let before = Some(ListFields::from(before));
-    let change = Change { id: after.id, version: after.version, before, after: Some(after) };
+    let change = Change { id: after.id, version: after.version, before, after: Some(after), words: None };
     Ok(Some(Decided { change, changes_words }))
 }
 
 /// The change that deletes a product.
 pub(super) fn deleted(before: &Product) -> Decided {
     let (id, version) = (before.id, before.version.next());
-    let change = Change { id, version, before: Some(ListFields::from(before)), after: None };
+    let change = Change { id, version, before: Some(ListFields::from(before)), after: None, words: None };
     Decided { change, changes_words: true }
+}
+
+/// Puts into each change what its product is found by: `before` is what locked products were found by, `after` what those
+/// are found by whose texts were written. Of several changes of one product among which its texts changed nothing is said:
+/// the words in between were never made.
+pub(super) fn note_words(decided: &mut [Decided], before: &mut WordsById, after: &mut WordsById) {
+    let mut changes_of: HashMap<ProductId, (usize, bool)> = HashMap::new();
+    for Decided { change, changes_words } in decided.iter() {
+        let (changes, has_texts) = changes_of.entry(change.id).or_default();
+        *changes += 1;
+        *has_texts |= changes_words;
+    }
+    for Decided { change, changes_words } in decided {
+        let id = change.id;
+        change.words = match changes_of.get(&id) {
+            Some((1, true)) => Some(Words { before: before.remove(&id), after: after.remove(&id) }),
+            Some((_, false)) if !*changes_words => {
+                before.get(&id).cloned().map(|words| Words { before: None, after: Some(words) })
+            }
+            _ => None,
+        };
+    }
 }
 
 /// What the column `search` is made of; a sku never changes.
@@ -100,5 +126,23 @@ mod tests {
     fn a_delete_is_a_version_too() {
         let change = deleted(&lamp()).change;
         assert_eq!((change.version.get(), change.after), (2, None));
+    }
+
+    #[test]
+    fn of_words_that_changed_more_than_once_nothing_is_said() {
+        let first = lamp();
+        let named = |before: &Product, name: &str| {
+            patched(before, &patch(&format!(r#"{{"name":"{name}"}}"#)), LATER).expect("fits").expect("changes")
+        };
+        let second = named(&first, "Fan");
+        let third = named(second.change.after.as_ref().expect("there"), "Desk");
+        let words = || WordsById::from([(first.id, "lamp".to_owned())]);
+        let mut twice = [second.clone(), third];
+        note_words(&mut twice, &mut words(), &mut words());
+        assert!(twice.iter().all(|decided| decided.change.words.is_none()));
+        let mut once = [second];
+        note_words(&mut once, &mut words(), &mut WordsById::from([(first.id, "fan".to_owned())]));
+        let expected = Words { before: Some("lamp".to_owned()), after: Some("fan".to_owned()) };
+        assert_eq!(once[0].change.words, Some(expected));
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn delete(primary: &Primary, id: ProductId) -> Result<Token, Wr
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let locked = products::lock(transaction.connection(), &[id.get()]).await?;
     let (Some(before), Some(now)) = (locked.products.first(), locked.at) else { return Err(WriteError::NotFound(id)) };
-    let decided = decide::deleted(before);
-    transaction.commit(std::slice::from_ref(&decided), now).await?;
+    let mut decided = decide::deleted(before);
+    transaction.commit(std::slice::from_mut(&mut decided), locked.words, now).await?;
     Ok(moment(&mut connection).await.token(Some((id, decided.change.version))))
 }

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use crate::app::Primary;
 use crate::counts;
 use crate::error::WriteError;
-use crate::store::products::Update;
+use crate::store::products::{Update, WordsById};
 use crate::store::{self, Moment, products};
 use decide::Decided;
 
@@ -48,23 +48,31 @@ impl<'a> Transaction<'a> {
         store::now(&mut self.inner).await
     }
 
-    /// Writes the changes, which were decided at `now`, with one event each, and commits.
-    async fn commit(mut self, decided: &[Decided], now: OffsetDateTime) -> Result<(), WriteError> {
-        let changes: Vec<&Change> = decided.iter().map(|decided| &decided.change).collect();
-        let created: Vec<&Product> =
-            of_kind(decided, ChangeKind::Created).filter_map(|new| new.change.after.as_ref()).collect();
-        let (texts, offers): (Vec<Update<'_>>, Vec<Update<'_>>) =
-            updates(decided).into_iter().partition(|update| update.changes_words);
+    /// Writes the changes, which were decided at `now` of products that were found by `words`, with one event each, and
+    /// commits.
+    async fn commit(
+        mut self,
+        decided: &mut [Decided],
+        mut words: WordsById,
+        now: OffsetDateTime,
+    ) -> Result<(), WriteError> {
         let connection = &mut *self.inner;
+        let texts: Vec<Update<'_>> = updates(decided).into_iter().filter(|update| update.changes_words).collect();
+        let mut written = WordsById::new();
         if !texts.is_empty() {
-            products::update(connection, &texts).await?;
+            written = products::update(connection, &texts).await?;
         }
         for Decided { change: deleted, .. } in of_kind(decided, ChangeKind::Deleted) {
             products::bury(connection, deleted.id, deleted.version, now).await?;
         }
+        let created: Vec<&Product> =
+            of_kind(decided, ChangeKind::Created).filter_map(|new| new.change.after.as_ref()).collect();
         if !created.is_empty() {
-            products::insert(connection, &created).await?;
+            written.extend(products::insert(connection, &created).await?);
         }
+        decide::note_words(decided, &mut words, &mut written);
+        let offers: Vec<Update<'_>> = updates(decided).into_iter().filter(|update| !update.changes_words).collect();
+        let changes: Vec<&Change> = decided.iter().map(|decided| &decided.change).collect();
         products::update_offers_and_insert_events(connection, &offers, &changes, now).await?;
         self.inner.commit().await?;
 

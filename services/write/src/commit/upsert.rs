@@ -97,7 +97,7 @@ async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, 
     if changes.is_empty() {
         transaction.abandon().await?;
     } else {
-        transaction.commit(&changes, now).await?;
+        transaction.commit(&mut changes, locked.words, now).await?;
     }
     Ok((stored, moment(&mut connection).await))
 }

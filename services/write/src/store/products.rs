@@ -1,5 +1,7 @@
 //! The table `products`.
 
+use std::collections::HashMap;
+
 use catalog::{Product, ProductId, ProductRow, Version};
 use events::Change;
 use sqlx::PgConnection;
@@ -7,11 +9,15 @@ use time::OffsetDateTime;
 
 use super::outbox;
 
+/// The lexemes that products are found by, as [`events::Words`] holds them.
+pub(crate) type WordsById = HashMap<ProductId, String>;
+
 /// Products that are locked until the transaction ends.
 #[derive(Debug)]
 pub(crate) struct Locked {
     /// In the order of their ids, in which they were locked.
     pub(crate) products: Vec<Product>,
+    pub(crate) words: WordsById,
     /// The database's clock when all of them were; there is none if there are no products.
     pub(crate) at: Option<OffsetDateTime>,
 }
@@ -20,6 +26,7 @@ pub(crate) struct Locked {
 struct LockedRow {
     #[sqlx(flatten)]
     product: ProductRow,
+    words: String,
     locked_at: OffsetDateTime,
 }
 
@@ -29,7 +36,7 @@ macro_rules! lock {
         concat!(
             "with locked as materialized (
                 select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
-                    created_at, updated_at
+                    created_at, updated_at, array_to_string(tsvector_to_array(search), ' ') as words
                 from products
                 where ",
             $condition,
@@ -60,8 +67,14 @@ pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) ->
 
 fn locked(rows: Vec<LockedRow>) -> sqlx::Result<Locked> {
     let at = rows.iter().map(|row| row.locked_at).max();
-    let products = rows.into_iter().map(|row| product(row.product)).collect::<sqlx::Result<_>>()?;
-    Ok(Locked { products, at })
+    let mut products = Vec::with_capacity(rows.len());
+    let mut words = WordsById::with_capacity(rows.len());
+    for row in rows {
+        let product = product(row.product)?;
+        words.insert(product.id, row.words);
+        products.push(product);
+    }
+    Ok(Locked { products, words, at })
 }
 
 /// Those of the ids whose products are there, locked or not.
@@ -84,12 +97,13 @@ pub(crate) async fn reserve_ids(connection: &mut PgConnection, count: usize) -> 
     ids.into_iter().map(|id| ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()))).collect()
 }
 
-/// Inserts new products in the order of their skus, so that two writers of the same skus cannot deadlock.
-pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<()> {
+/// Inserts new products in the order of their skus, so that two writers of the same skus cannot deadlock. Returns their
+/// words.
+pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product]) -> sqlx::Result<WordsById> {
     let columns = Columns::of(products);
     let times: Vec<OffsetDateTime> = products.iter().map(|product| product.created_at).collect();
     let inserted = sqlx::query!(
-        "insert into products (id, sku, name, description, brand, category, image_url, price, currency, stock, version,
+        r#"insert into products (id, sku, name, description, brand, category, image_url, price, currency, stock, version,
                 created_at, updated_at)
          overriding system value
          select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
@@ -98,7 +112,8 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
                 $8::bigint[], $9::text[], $10::integer[], $11::bigint[], $12::timestamptz[])
               as product (id, sku, name, description, brand, category, image_url,
                 price, currency, stock, version, created_at)
-         order by sku",
+         order by sku
+         returning id, array_to_string(tsvector_to_array(search), ' ') as "words!""#,
         &columns.ids,
         &columns.skus as _,
         &columns.names as _,
@@ -112,9 +127,9 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
         &columns.versions,
         &times,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    all_or_nothing(inserted.rows_affected(), products.len())
+    words_of(inserted.into_iter().map(|row| (row.id, row.words)), products.len())
 }
 
 /// What a locked product becomes.
@@ -127,11 +142,11 @@ pub(crate) struct Update<'a> {
     pub(crate) changes_words: bool,
 }
 
-/// Brings locked products to the content given.
-pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<()> {
+/// Brings locked products to the content given. Returns their words.
+pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<WordsById> {
     let (columns, times, steps) = columns_of(updates);
     let done = sqlx::query!(
-        "update products
+        r#"update products
          set name = after.name, description = after.description, brand = after.brand, category = after.category,
              image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
              version = after.version, updated_at = after.updated_at
@@ -141,7 +156,8 @@ pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]
                 price, currency, stock, version, updated_at, steps)
          where products.id = after.id
            and products.version = after.version - after.steps
-           and products.deleted_at is null",
+           and products.deleted_at is null
+         returning products.id, array_to_string(tsvector_to_array(products.search), ' ') as "words!""#,
         &columns.ids,
         &columns.names as _,
         &columns.descriptions as _,
@@ -155,9 +171,9 @@ pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]
         &times,
         &steps,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    all_or_nothing(done.rows_affected(), updates.len())
+    words_of(done.into_iter().map(|row| (row.id, row.words)), updates.len())
 }
 
 /// The same for those whose words stay, if there are any, and the events of all changes: as long as no statement names the
@@ -273,6 +289,13 @@ impl<'a> Columns<'a> {
 
 fn product(row: ProductRow) -> sqlx::Result<Product> {
     row.try_into().map_err(|corrupt| sqlx::Error::Decode(Box::new(corrupt)))
+}
+
+/// The words of the rows that were written, all of them.
+fn words_of(rows: impl ExactSizeIterator<Item = (i64, String)>, wanted: usize) -> sqlx::Result<WordsById> {
+    all_or_nothing(rows.len() as u64, wanted)?;
+    let id = |id: i64| ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()));
+    rows.map(|(row_id, words)| Ok((id(row_id)?, words))).collect()
 }
 
 /// The rows are locked, so a missing one means that this code is wrong: nothing of it may be committed.

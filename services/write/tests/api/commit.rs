@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use catalog::{Product, ProductId};
-use events::{ChangeKind, Envelope, Epoch, Position, Stamp};
+use events::{ChangeKind, Envelope, Epoch, Position, Stamp, Words};
 use freshet_write::database;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -178,4 +178,36 @@ async fn the_largest_product_is_stored_and_its_event_fits_a_message(db: PgPool) 
         let size = envelope.to_json().len();
         assert!(size < EVENT_BYTES_MAX, "{size}");
     }
+}
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn an_event_carries_the_lexemes_that_its_product_is_found_by(db: PgPool) {
+    let shop = Shop::new(db.clone());
+    let id = shop.lamp().await;
+    let words = async || -> String {
+        let sql = "select array_to_string(tsvector_to_array(search), ' ') from products where id = $1";
+        sqlx::query_scalar(sql).bind(id).fetch_one(&db).await.unwrap()
+    };
+    let first = words().await;
+    shop.patch(id, r#"{"stock":3}"#).await;
+    shop.patch(id, r#"{"name":"A desk's lamps","price":"3.00"}"#).await;
+    let second = words().await;
+    shop.import_all("{\"sku\":\"LAMP-1\",\"name\":\"Fan\",\"price\":\"1\"}\n").await;
+    let third = words().await;
+    shop.delete(id).await;
+
+    let carried: Vec<Words> = shop.events().await.into_iter().map(|event| event.change.words.unwrap()).collect();
+    let words =
+        |before: Option<&String>, after: Option<&String>| Words { before: before.cloned(), after: after.cloned() };
+    assert!(first != second && second != third);
+    assert_eq!(
+        carried,
+        [
+            words(None, Some(&first)),
+            words(None, Some(&first)),
+            words(Some(&first), Some(&second)),
+            words(Some(&second), Some(&third)),
+            words(Some(&third), None),
+        ]
+    );
 }

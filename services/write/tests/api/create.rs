@@ -41,8 +41,8 @@ async fn the_answer_the_event_and_a_later_query_have_the_same_bytes(db: PgPool) 
 
     let events = shop.events().await;
     for (event, answer) in events.iter().zip([created, patched]) {
-        let after = format!(r#""after":{}}}"#, std::str::from_utf8(&answer.body).unwrap());
-        assert!(event.data.ends_with(&after), "{} has not {after}", event.data);
+        let after = format!(r#""after":{},"#, std::str::from_utf8(&answer.body).unwrap());
+        assert!(event.data.contains(&after), "{} has not {after}", event.data);
     }
     assert_eq!(events.len(), 2);
 }

@@ -43,7 +43,7 @@ impl Stream {
             r#"{"sku":"A","name":"A","brand":null,"category":null,"price":"1.00","currency":"USD","stock":0}"#,
         )
         .expect("list fields");
-        let change = Change { id: id(product), version: version(at), before: Some(before), after: None };
+        let change = Change { id: id(product), version: version(at), before: Some(before), after: None, words: None };
         Message::Product(Box::new(ProductEvent { event_id, time: OffsetDateTime::UNIX_EPOCH, stamp, change }))
     }
 

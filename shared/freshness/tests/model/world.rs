@@ -234,7 +234,7 @@ impl Stored {
         let stamp = stamp(self.link(), previous);
         match self.says {
             Says::Changed { key, version: at } => {
-                let change = Change { id: product(key), version: version(at), before: None, after: None };
+                let change = Change { id: product(key), version: version(at), before: None, after: None, words: None };
                 Message::Product(Box::new(ProductEvent { event_id: id, time: moment(0), stamp, change }))
             }
             Says::Beat { t, h } => {

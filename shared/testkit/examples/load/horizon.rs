@@ -107,6 +107,7 @@ fn event(id: Uuid, stamp: Stamp, product: &Product) -> (String, Vec<u8>) {
         version: product.version,
         before: Some(ListFields::from(product)),
         after: Some(product.clone()),
+        words: None,
     };
     let kind = change.kind();
     let subject = kind.subject(product.id);

@@ -1,12 +1,15 @@
 //! Lists and searches on a real database.
 
+mod extent;
 mod list;
 mod search;
+
+use std::sync::Arc;
 
 use catalog::{Currency, Product};
 use sqlx::PgConnection;
 
-use crate::pages::{PageQuery, ProductPage};
+use crate::pages::{Page, PageQuery, ProductPage};
 use crate::store;
 
 /// More pages than any list here has: one that goes round in circles fails.
@@ -77,8 +80,9 @@ fn parse(query: &str) -> PageQuery {
 
 async fn page(connection: &mut PgConnection, query: &str) -> ProductPage {
     let query = parse(query);
-    let (_, found) = store::page(connection, &query).await.unwrap_or_else(|error| panic!("{query:?}: {error}"));
-    ProductPage::new(&query, found)
+    let (epoch, listing) = store::page(connection, &query).await.unwrap_or_else(|error| panic!("{query:?}: {error}"));
+    let page = Page::new(epoch, Arc::new(query), listing);
+    serde_json::from_slice(&page.body).expect("a page")
 }
 
 /// Every page from the first to the last, along the cursors.

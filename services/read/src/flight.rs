@@ -11,15 +11,15 @@ type Attempt<T> = Shared<BoxFuture<'static, Option<T>>>;
 
 /// The attempts that may be joined. Each runs as a task of its own, so that it survives its first caller's hang-up.
 #[derive(Debug)]
-pub(super) struct Flights<K, T>(Arc<Mutex<HashMap<K, Attempt<T>>>>);
+pub(crate) struct Flights<K, T>(Arc<Mutex<HashMap<K, Attempt<T>>>>);
 
 /// What a caller got from an attempt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Landed<T> {
+pub(crate) struct Landed<T> {
     /// `None` if the attempt panicked.
-    pub(super) outcome: Option<T>,
+    pub(crate) outcome: Option<T>,
     /// Whether somebody else had begun the attempt.
-    pub(super) is_collapsed: bool,
+    pub(crate) is_collapsed: bool,
 }
 
 impl<K, T> Flights<K, T>
@@ -27,12 +27,12 @@ where
     K: Copy + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// Joins the attempt for `key` that is under way, or begins `attempt`, which must end by itself.
-    pub(super) async fn join(&self, key: K, attempt: impl Future<Output = T> + Send + 'static) -> Landed<T> {
+    pub(crate) async fn join(&self, key: K, attempt: impl Future<Output = T> + Send + 'static) -> Landed<T> {
         self.board(key, |listed| async move {
             let _listed = listed;
             attempt.await
@@ -42,7 +42,7 @@ where
 
     /// Joins the attempt for `key` that has not begun yet, or makes one that waits for `leave` and then begins: so
     /// whatever it reads, it reads after all its callers had come.
-    pub(super) async fn join_before<L, A>(
+    pub(crate) async fn join_before<L, A>(
         &self,
         key: K,
         leave: impl Future<Output = L> + Send + 'static,

@@ -1,0 +1,286 @@
+//! Pages in this process, each checked against the log when it is asked for.
+//!
+//! Architecture invariant: a page is served only after everything that was heard since it was last served, or since it was
+//! read, was tested against it. So it lives exactly as long as nothing could have changed it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use events::Position;
+use freshness::{Mark, Rejection, Tail};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::extent::Effect;
+use super::page::Page;
+use crate::log::Passed;
+
+/// Beginning of the digest of a query: two queries share it once in 2^128 times.
+pub(crate) type PageKey = [u8; 16];
+
+/// What a page takes beside its body: its query, headers, counters and the cache's own record of it.
+const PAGE_BYTES: u64 = 1_200;
+/// What a row takes beside its body: its place in the list, its version and where it stands in the body.
+const ROW_BYTES: u64 = 120;
+/// A usual page, for the first guess at how many there will be room for.
+const PAGE_BYTES_TYPICAL: u64 = 16_000;
+
+/// Pages bounded by their bytes, and so in number; the least used go first.
+#[derive(Debug)]
+pub(super) struct KeptPages {
+    /// `None` if there is no room for any.
+    slots: Option<Cache<PageKey, Arc<Slot>, ByBytes>>,
+}
+
+/// A page, and how far it was tested.
+#[derive(Debug)]
+pub(super) struct Slot {
+    page: Arc<Page>,
+    tested: Mutex<Mark>,
+}
+
+/// What is kept for a query.
+pub(super) enum Lookup {
+    Stands(Arc<Page>),
+    /// Something was heard that may have moved the list, or too much to know.
+    Moved,
+    Missing,
+}
+
+/// What became of a page by what was heard.
+enum Tested {
+    Stands,
+    /// It stands, with other bodies.
+    Rendered(Arc<Page>),
+    Moved,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<PageKey, Arc<Slot>> for ByBytes {
+    fn weight(&self, _: &PageKey, slot: &Arc<Slot>) -> u64 {
+        PAGE_BYTES + ROW_BYTES * slot.page.extent.rows.len() as u64 + slot.page.body.len() as u64
+    }
+}
+
+impl KeptPages {
+    /// Room for `bytes_max`; 0 keeps nothing.
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let items = usize::try_from(bytes_max / PAGE_BYTES_TYPICAL).unwrap_or(usize::MAX).max(1);
+        Self { slots: (bytes_max > 0).then(|| Cache::with_weighter(items, bytes_max, ByBytes)) }
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// What is kept, tested against all that was heard.
+    pub(super) fn get(&self, key: PageKey, tail: &Tail<Passed>) -> Lookup {
+        let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(&key)) else { return Lookup::Missing };
+        if let Some(page) = self.stand(key, &slot, tail) {
+            return Lookup::Stands(page);
+        }
+        self.forget(key, &slot);
+        Lookup::Moved
+    }
+
+    /// The page as it stands after all that was heard; `None` if it may have moved.
+    pub(super) fn stand(&self, key: PageKey, slot: &Arc<Slot>, tail: &Tail<Passed>) -> Option<Arc<Page>> {
+        match slot.test(tail) {
+            Tested::Stands => Some(Arc::clone(&slot.page)),
+            Tested::Rendered(page) => {
+                let slot = Arc::new(Slot { page, tested: Mutex::new(tail.end()) });
+                // Instead of the old one, so that its bytes are counted anew.
+                self.keep(key, &slot);
+                Some(Arc::clone(&slot.page))
+            }
+            Tested::Moved => None,
+        }
+    }
+
+    /// Keeps a page; whether there is room for any.
+    pub(super) fn keep(&self, key: PageKey, slot: &Arc<Slot>) -> bool {
+        if let Some(slots) = &self.slots {
+            slots.insert(key, Arc::clone(slot));
+        }
+        self.is_used()
+    }
+
+    /// Pages that are kept.
+    pub(super) fn entries(&self) -> usize {
+        self.slots.as_ref().map_or(0, Cache::len)
+    }
+
+    /// Bytes that are used.
+    pub(super) fn bytes(&self) -> u64 {
+        self.slots.as_ref().map_or(0, Cache::weight)
+    }
+
+    /// Unless another one has taken its place.
+    fn forget(&self, key: PageKey, moved: &Arc<Slot>) {
+        if let Some(slots) = &self.slots {
+            slots.remove_if(&key, |slot| Arc::ptr_eq(slot, moved));
+        }
+    }
+}
+
+impl Slot {
+    /// A page that was read at `read_at` and admitted by the log when everything before `admitted` had been heard, if
+    /// nothing that it may lack has moved it.
+    pub(super) fn admitted(
+        page: Page,
+        read_at: Position,
+        admitted: Mark,
+        tail: &Tail<Passed>,
+    ) -> Result<Self, Rejection> {
+        let tested = tail.mark_of(read_at, admitted).ok_or(Rejection::BeforeStart)?;
+        let slot = Self { page: Arc::new(page), tested: Mutex::new(tested) };
+        match slot.test(tail) {
+            Tested::Stands => Ok(slot),
+            Tested::Rendered(page) => Ok(Self { page, tested: Mutex::new(tail.end()) }),
+            Tested::Moved => Err(Rejection::Overtaken),
+        }
+    }
+
+    /// Tests whatever was heard since the last time.
+    fn test(&self, tail: &Tail<Passed>) -> Tested {
+        let mut tested = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = tail.since(*tested) else { return Tested::Moved };
+        let extent = &self.page.extent;
+        let mut bodies = Vec::new();
+        for passed in since {
+            match passed {
+                Passed::Change(event) => match extent.effect_of(&event.change) {
+                    Effect::None => {}
+                    Effect::Body(row) => bodies.extend(event.change.after.as_ref().map(|after| (row, after))),
+                    Effect::Moved => return Tested::Moved,
+                },
+                Passed::Answered(id, version) => {
+                    if extent.rows.iter().any(|row| row.place.id == *id && row.version < *version) {
+                        return Tested::Moved;
+                    }
+                }
+            }
+        }
+        if !bodies.is_empty() {
+            return Tested::Rendered(Arc::new(self.page.with_bodies(&bodies)));
+        }
+        *tested = tail.end();
+        Tested::Stands
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{Currency, ListFields, Product, ProductId, Version};
+    use events::{Change, Epoch, ProductEvent, Stamp};
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::pages::{Found, Listing, PageQuery};
+
+    const KEY: PageKey = [7; 16];
+
+    fn lamp(version: i64, price: &str) -> Product {
+        let json = format!(
+            r#"{{"id":7,"sku":"LAMP-1","name":"Lamp","description":null,"brand":null,"category":null,"image_url":null,
+            "price":"{price}","currency":"USD","stock":4,"version":{version},"created_at":"2026-01-02T03:04:05Z",
+            "updated_at":"2026-01-02T03:04:05Z"}}"#
+        );
+        serde_json::from_str(&json).expect("a product")
+    }
+
+    /// The products of up to 5 USD.
+    fn cheap(found: Vec<Product>) -> Page {
+        let query = PageQuery::list(vec![("max_price".to_owned(), "5".to_owned())], Currency::default());
+        let found = found.into_iter().map(|product| Found { product, rank: 0.0 }).collect();
+        Page::new(Epoch(1), Arc::new(query.expect("valid")), Listing { stage: None, found })
+    }
+
+    /// A tail that has heard of these, each at the position of its version.
+    fn tail(changes: &[(Product, Product)]) -> Tail<Passed> {
+        let mut tail = Tail::new(1 << 20);
+        for (before, after) in changes {
+            hear(&mut tail, before, after);
+        }
+        tail
+    }
+
+    fn hear(tail: &mut Tail<Passed>, before: &Product, after: &Product) {
+        let position = Position(after.version.get().unsigned_abs() * 10);
+        let stamp = Stamp { epoch: Epoch(1), position, previous: None };
+        let change = Change {
+            id: after.id,
+            version: after.version,
+            before: Some(ListFields::from(before)),
+            after: Some(after.clone()),
+            words: None,
+        };
+        let event = ProductEvent { event_id: Uuid::nil(), time: OffsetDateTime::UNIX_EPOCH, stamp, change };
+        tail.push(0, Some(position), Passed::Change(Arc::new(event)), 100);
+    }
+
+    fn admitted(page: Page, read_at: u64, tail: &Tail<Passed>) -> Result<Slot, Rejection> {
+        Slot::admitted(page, Position(read_at), tail.end(), tail)
+    }
+
+    #[test]
+    fn what_a_lagging_database_gives_is_refused_if_it_lacks_what_moves_the_list() {
+        let tail = tail(&[(lamp(1, "9"), lamp(2, "3"))]);
+        assert_eq!(admitted(cheap(vec![]), 20, &tail).err(), Some(Rejection::Overtaken));
+        assert_eq!(admitted(cheap(vec![lamp(1, "3")]), 21, &tail).map(|slot| slot.page.body.len() > 50), Ok(true));
+        assert!(admitted(cheap(vec![lamp(2, "3")]), 20, &tail).is_ok(), "it shows the change itself");
+    }
+
+    #[test]
+    fn what_it_lacks_of_bodies_alone_is_put_in() {
+        let tail = tail(&[(lamp(1, "3"), lamp(2, "4"))]);
+        let slot = admitted(cheap(vec![lamp(1, "3")]), 20, &tail).expect("it stands");
+        assert!(String::from_utf8_lossy(&slot.page.body).contains(r#""price":"4.00""#));
+        assert_eq!(slot.page.extent.rows[0].version, Version::try_from(2).expect("a version"));
+    }
+
+    #[test]
+    fn a_page_that_stood_is_given_up_when_something_moves_it_and_rendered_when_nothing_does() {
+        let pages = KeptPages::new(1 << 20);
+        let mut tail = tail(&[]);
+        pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3")]), 5, &tail).expect("it stands")));
+        let body = |tail: &Tail<Passed>| match pages.get(KEY, tail) {
+            Lookup::Stands(page) => Some(page.body.clone()),
+            Lookup::Moved | Lookup::Missing => None,
+        };
+        let first = body(&tail).expect("it stands");
+        hear(&mut tail, &lamp(1, "3"), &lamp(2, "4"));
+        let second = body(&tail).expect("it stands");
+        assert!(first != second && second == body(&tail).expect("it still stands"));
+        hear(&mut tail, &lamp(2, "4"), &lamp(3, "6"));
+        assert!(matches!(pages.get(KEY, &tail), Lookup::Moved));
+        assert!(matches!(pages.get(KEY, &tail), Lookup::Missing));
+    }
+
+    #[test]
+    fn an_answer_ahead_of_the_log_ends_a_page_that_shows_the_product_older() {
+        let mut tail = tail(&[]);
+        let slot = admitted(cheap(vec![lamp(2, "3")]), 5, &tail).expect("it stands");
+        let answered = |version: i64| {
+            let version = Version::try_from(version).expect("a version");
+            Passed::Answered(ProductId::try_from(7).expect("positive"), version)
+        };
+        tail.push(0, None, answered(2), 10);
+        assert!(matches!(slot.test(&tail), Tested::Stands));
+        tail.push(0, None, answered(3), 10);
+        assert!(matches!(slot.test(&tail), Tested::Moved));
+    }
+
+    #[test]
+    fn pages_stay_within_their_bytes() {
+        let pages = KeptPages::new(50_000);
+        let tail = tail(&[]);
+        for number in 0..100 {
+            pages.keep([number; 16], &Arc::new(admitted(cheap(vec![lamp(1, "3")]), 5, &tail).expect("it stands")));
+        }
+        assert!(pages.bytes() <= 50_000 && pages.entries() > 10, "{} {}", pages.bytes(), pages.entries());
+        assert!(!KeptPages::new(0).is_used());
+    }
+}
