@@ -166,6 +166,50 @@ fn product(number: u32) -> DemoProduct {
     }
 }
 
+/// Paths of a storefront over demo products, distinct and the same every time: of ten about five are lists of a category in
+/// some order, three lists of a category within a range of prices, and two searches for names.
+pub fn storefront(count: usize) -> Vec<String> {
+    let mut paths = Vec::with_capacity(count);
+    let mut number = 0;
+    while paths.len() < count {
+        number += 1;
+        let path = storefront_path(&mut Dice(number));
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+fn storefront_path(dice: &mut Dice) -> String {
+    let path = *dice.pick(&CATEGORIES);
+    let thing = path.rsplit('/').next().expect("rsplit gives at least one part").replace('-', "+");
+    let depth = usize::try_from(dice.below(3)).expect("below 3") + 1;
+    let category = path.split('/').take(depth).collect::<Vec<_>>().join("/");
+    let in_stock = *dice.pick(&["", "&in_stock=true"]);
+    match dice.below(10) {
+        0..5 => {
+            let sort = dice.pick(&["id", "name", "price", "-price", "-created_at"]);
+            let page = dice.pick(&["", "", "", "&page=2"]);
+            format!("/products?category={category}&sort={sort}{in_stock}{page}")
+        }
+        5..8 => {
+            let (from, width) = (dice.below(25) * 10, *dice.pick(&[10, 25, 50]));
+            let sort = dice.pick(&["id", "price"]);
+            let to = from + width;
+            format!("/products?category={category}&min_price={from}&max_price={to}&sort={sort}{in_stock}")
+        }
+        _ => {
+            let first = match dice.below(3) {
+                0 => dice.pick(&BRANDS).to_lowercase().replace(" & ", "+"),
+                1 => dice.pick(&SERIES).to_lowercase(),
+                _ => (*dice.pick(&COLOURS)).to_owned(),
+            };
+            format!("/products/search?q={first}+{thing}{in_stock}")
+        }
+    }
+}
+
 /// `SplitMix64` (Steele, Lea, Flood 2014): any seed gives a good sequence, also 1, 2, 3.
 struct Dice(u64);
 
@@ -202,6 +246,16 @@ mod tests {
             product,
             r#"{"sku":"DEMO-000001","name":"Yarrow Grove bread knife 661, amber","description":"A bread knife in amber from the series Grove by Yarrow, made to be used daily and repaired.","brand":"Yarrow","category":"kitchen/knives/bread-knife","image_url":"/media/demo/bread-knife-amber.webp","price":"249.00","currency":"USD","stock":121}"#
         );
+    }
+
+    #[test]
+    fn the_paths_of_the_storefront_are_distinct_and_of_every_kind() {
+        let paths = storefront(2_400);
+        let distinct: BTreeSet<&String> = paths.iter().collect();
+        let kinds = ["sort=-price", "min_price=", "/search?q="]
+            .map(|part| paths.iter().filter(|path| path.contains(part)).count());
+        assert_eq!(distinct.len(), 2_400);
+        assert!(kinds.iter().all(|kind| *kind > 100), "{kinds:?}");
     }
 
     #[test]

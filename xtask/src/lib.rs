@@ -1,6 +1,6 @@
 //! Starts, watches and stops the real servers and services of Freshet, for developers and for tests.
 
-mod demo;
+pub mod demo;
 pub mod interrupt;
 pub mod ports;
 pub mod process;

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use xtask::ports;
 use xtask::process::{Launch, Process, Stop};
 use xtask::servers::{Probe, is_root, nginx};
@@ -103,9 +102,7 @@ impl Bench<'_> {
 
     /// Runs our load generator, which prints one JSON value.
     pub(super) fn load<T: serde::de::DeserializeOwned>(&self, args: &[impl AsRef<OsStr>]) -> Result<T> {
-        let mut load = Command::new(self.bin_dir.join("examples/load"));
-        let printed = tool::output(load.args(args))?;
-        serde_json::from_str(&printed).with_context(|| format!("the load generator printed {printed:?}"))
+        tool::load(&self.bin_dir, args)
     }
 }
 

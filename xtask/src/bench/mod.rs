@@ -9,6 +9,7 @@ mod http;
 mod machine;
 mod memory;
 mod miss;
+mod pages;
 mod propagation;
 pub(crate) mod quality;
 mod redis;

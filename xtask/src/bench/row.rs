@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, hot, memory, miss, propagation, replay};
+use super::{Bench, hot, memory, miss, pages, propagation, replay};
 
 /// One question that the benchmarks answer.
 pub(crate) struct Row {
@@ -20,8 +20,19 @@ pub(crate) struct Row {
     pub(crate) measure: fn(&mut Bench) -> Result<Vec<Line>>,
 }
 
-pub(crate) const ROWS: [Row; 8] =
-    [hot::GET, hot::NGINX, hot::REDIS, miss::MISS, propagation::PROPAGATION, memory::MEMORY, replay::REPLAY, hot::CPU];
+pub(crate) const ROWS: [Row; 11] = [
+    hot::GET,
+    hot::NGINX,
+    hot::REDIS,
+    miss::MISS,
+    propagation::PROPAGATION,
+    memory::MEMORY,
+    replay::REPLAY,
+    hot::CPU,
+    pages::HOT,
+    pages::HITS,
+    pages::TRUTH,
+];
 
 /// The same thing measured on two sides in the same rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +61,9 @@ pub(crate) enum Unit {
     Milliseconds,
     Seconds,
     Bytes,
+    /// Of all answers.
+    Share,
+    Pages,
 }
 
 /// What a line must reach.
@@ -60,6 +74,7 @@ pub(crate) enum Bar {
     RatioAtLeast(f64),
     /// Of our median over the rounds, in the line's unit.
     OursAtMost(f64),
+    OursAtLeast(f64),
 }
 
 impl Side {
@@ -87,6 +102,7 @@ impl Line {
         Some(match self.bar? {
             Bar::RatioAtLeast(least) => self.ratio() >= least,
             Bar::OursAtMost(most) => self.ours.median() <= most,
+            Bar::OursAtLeast(least) => self.ours.median() >= least,
         })
     }
 
@@ -96,13 +112,14 @@ impl Line {
             None => String::new(),
             Some(Bar::RatioAtLeast(least)) => format!("ratio ≥ {least}"),
             Some(Bar::OursAtMost(most)) => format!("≤ {most} {}", self.unit),
+            Some(Bar::OursAtLeast(least)) => format!("≥ {least} {}", self.unit),
         }
     }
 }
 
 impl Unit {
     pub(crate) const fn is_more_better(self) -> bool {
-        matches!(self, Self::RequestsPerSecond | Self::ChangesPerSecond)
+        matches!(self, Self::RequestsPerSecond | Self::ChangesPerSecond | Self::Share)
     }
 }
 
@@ -115,6 +132,8 @@ impl fmt::Display for Unit {
             Self::Milliseconds => "ms",
             Self::Seconds => "s",
             Self::Bytes => "bytes",
+            Self::Share => "of all",
+            Self::Pages => "pages",
         })
     }
 }

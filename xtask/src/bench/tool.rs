@@ -1,13 +1,16 @@
 //! Load generators: programs that run to their end and say what they measured, or are ended with us.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::de::DeserializeOwned;
 use xtask::interrupt;
 
 /// Between two looks at a running tool: short beside a round.
@@ -50,6 +53,12 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
     ensure!(status.success(), "{name} failed ({status}): {}{}", texts[0], texts[1]);
     let [printed, _] = texts;
     Ok(printed)
+}
+
+/// Runs our load generator, which prints one JSON value.
+pub(super) fn load<T: DeserializeOwned>(bin_dir: &Path, args: &[impl AsRef<OsStr>]) -> Result<T> {
+    let printed = output(Command::new(bin_dir.join("examples/load")).args(args))?;
+    serde_json::from_str(&printed).with_context(|| format!("the load generator printed {printed:?}"))
 }
 
 fn collect(from: Option<impl Read>) -> impl FnOnce() -> String {

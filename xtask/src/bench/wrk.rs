@@ -13,14 +13,20 @@ use super::tool;
 pub(super) const PACKAGE: &str = "wrk";
 pub(super) const CONNECTIONS: u32 = 32;
 
-/// Asks for the products from the first to the last argument, in order, again and again. The requests are made before
-/// the load begins, so that the generator costs as little as it can.
+/// Asks for the products from the first to the last argument, or for the paths that the arguments are, in order, again and
+/// again. The requests are made before the load begins, so that the generator costs as little as it can.
 const SCRIPT: &str = r#"
 local requests, asked = {}, 0
 
 function init(args)
-    for id = tonumber(args[1]), tonumber(args[2]) do
-        requests[#requests + 1] = wrk.format("GET", "/products/" .. id)
+    if tonumber(args[1]) then
+        for id = tonumber(args[1]), tonumber(args[2]) do
+            requests[#requests + 1] = wrk.format("GET", "/products/" .. id)
+        end
+    else
+        for _, path in ipairs(args) do
+            requests[#requests + 1] = wrk.format("GET", path)
+        end
     end
 end
 
@@ -58,12 +64,22 @@ impl Wrk {
 
     /// Asks for the products `ids` for a time; an answer other than 2xx or 3xx is an error.
     pub(super) fn run(&self, port: u16, ids: (u32, u32), time: Duration) -> Result<Load> {
+        self.ask(port, &[&ids.0.to_string(), &ids.1.to_string()], time)
+    }
+
+    /// Asks for one path.
+    pub(super) fn run_path(&self, port: u16, path: &str, time: Duration) -> Result<Load> {
+        self.ask(port, &[path], time)
+    }
+
+    fn ask(&self, port: u16, asked: &[&str], time: Duration) -> Result<Load> {
         let mut wrk = Command::new("wrk");
         wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
             .args(["--duration", &format!("{}s", time.as_secs())])
             .arg("--script")
             .arg(&self.script)
-            .args([&format!("http://127.0.0.1:{port}"), "--", &ids.0.to_string(), &ids.1.to_string()]);
+            .args([&format!("http://127.0.0.1:{port}"), "--"])
+            .args(asked);
         read(&tool::output(&mut wrk)?)
     }
 }

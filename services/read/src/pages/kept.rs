@@ -227,16 +227,16 @@ mod tests {
 
     #[test]
     fn what_a_lagging_database_gives_is_refused_if_it_lacks_what_moves_the_list() {
-        let tail = tail(&[(lamp(1, "9"), lamp(2, "3"))]);
+        let tail = tail(&[(lamp(1, "9.00"), lamp(2, "3.00"))]);
         assert_eq!(admitted(cheap(vec![]), 20, &tail).err(), Some(Rejection::Overtaken));
-        assert_eq!(admitted(cheap(vec![lamp(1, "3")]), 21, &tail).map(|slot| slot.page.body.len() > 50), Ok(true));
-        assert!(admitted(cheap(vec![lamp(2, "3")]), 20, &tail).is_ok(), "it shows the change itself");
+        assert_eq!(admitted(cheap(vec![lamp(1, "3.00")]), 21, &tail).map(|slot| slot.page.body.len() > 50), Ok(true));
+        assert!(admitted(cheap(vec![lamp(2, "3.00")]), 20, &tail).is_ok(), "it shows the change itself");
     }
 
     #[test]
     fn what_it_lacks_of_bodies_alone_is_put_in() {
-        let tail = tail(&[(lamp(1, "3"), lamp(2, "4"))]);
-        let slot = admitted(cheap(vec![lamp(1, "3")]), 20, &tail).expect("it stands");
+        let tail = tail(&[(lamp(1, "3.00"), lamp(2, "4.00"))]);
+        let slot = admitted(cheap(vec![lamp(1, "3.00")]), 20, &tail).expect("it stands");
         assert!(String::from_utf8_lossy(&slot.page.body).contains(r#""price":"4.00""#));
         assert_eq!(slot.page.extent.rows[0].version, Version::try_from(2).expect("a version"));
     }
@@ -245,16 +245,16 @@ mod tests {
     fn a_page_that_stood_is_given_up_when_something_moves_it_and_rendered_when_nothing_does() {
         let pages = KeptPages::new(1 << 20);
         let mut tail = tail(&[]);
-        pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3")]), 5, &tail).expect("it stands")));
+        pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3.00")]), 5, &tail).expect("it stands")));
         let body = |tail: &Tail<Passed>| match pages.get(KEY, tail) {
             Lookup::Stands(page) => Some(page.body.clone()),
             Lookup::Moved | Lookup::Missing => None,
         };
         let first = body(&tail).expect("it stands");
-        hear(&mut tail, &lamp(1, "3"), &lamp(2, "4"));
+        hear(&mut tail, &lamp(1, "3.00"), &lamp(2, "4.00"));
         let second = body(&tail).expect("it stands");
         assert!(first != second && second == body(&tail).expect("it still stands"));
-        hear(&mut tail, &lamp(2, "4"), &lamp(3, "6"));
+        hear(&mut tail, &lamp(2, "4.00"), &lamp(3, "6.00"));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Moved));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Missing));
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn an_answer_ahead_of_the_log_ends_a_page_that_shows_the_product_older() {
         let mut tail = tail(&[]);
-        let slot = admitted(cheap(vec![lamp(2, "3")]), 5, &tail).expect("it stands");
+        let slot = admitted(cheap(vec![lamp(2, "3.00")]), 5, &tail).expect("it stands");
         let answered = |version: i64| {
             let version = Version::try_from(version).expect("a version");
             Passed::Answered(ProductId::try_from(7).expect("positive"), version)
@@ -278,7 +278,7 @@ mod tests {
         let pages = KeptPages::new(50_000);
         let tail = tail(&[]);
         for number in 0..100 {
-            pages.keep([number; 16], &Arc::new(admitted(cheap(vec![lamp(1, "3")]), 5, &tail).expect("it stands")));
+            pages.keep([number; 16], &Arc::new(admitted(cheap(vec![lamp(1, "3.00")]), 5, &tail).expect("it stands")));
         }
         assert!(pages.bytes() <= 50_000 && pages.entries() > 10, "{} {}", pages.bytes(), pages.entries());
         assert!(!KeptPages::new(0).is_used());

@@ -2,6 +2,7 @@
 
 mod figures;
 mod horizon;
+mod pages;
 mod patch;
 mod relay;
 mod schedule;
@@ -16,6 +17,10 @@ use clap::Parser;
 enum Load {
     /// Patches products at a fixed rate and watches when every read node shows the new versions
     Patch(patch::Patch),
+    /// Asks for pages at a fixed rate, some far more often than others, and tells what other schemes would have kept
+    Pages(pages::Pages),
+    /// Compares pages that are kept with the same pages read from the primary
+    Check(pages::Check),
     /// Publishes bare messages at a fixed rate, receives each and sets it in Redis
     Relay(relay::Relay),
     /// Fills a new stream with the changes of a horizon
@@ -29,6 +34,8 @@ async fn main() -> anyhow::Result<()> {
     let measured = match Load::parse() {
         // Threads and blocking sockets: a timer of the runtime is a millisecond coarse.
         Load::Patch(patch) => tokio::task::spawn_blocking(move || patch.run()).await??,
+        Load::Pages(pages) => tokio::task::spawn_blocking(move || pages.run()).await??,
+        Load::Check(check) => tokio::task::spawn_blocking(move || check.run()).await??,
         Load::Relay(relay) => relay.run().await?,
         Load::Publish(publish) => publish.run().await?,
         Load::Count(count) => count.run().await?,

@@ -30,6 +30,9 @@ pub(crate) struct Patch {
     /// The products patched have the ids 1 to this
     #[arg(long)]
     products: u64,
+    /// New prices are between 1 and this
+    #[arg(long, default_value_t = 10_000)]
+    prices: u64,
     #[command(flatten)]
     schedule: Schedule,
 }
@@ -62,6 +65,7 @@ impl Patch {
                     connection: Connection::open(&self.write)?,
                     schedule: self.schedule,
                     products: self.products,
+                    prices: self.prices,
                     begun,
                     next: Arc::clone(&next),
                     watchers: watchers.clone(),
@@ -115,6 +119,7 @@ struct Sending {
     connection: Connection,
     schedule: Schedule,
     products: u64,
+    prices: u64,
     begun: Instant,
     next: Arc<AtomicU64>,
     watchers: Vec<Sender<Patched>>,
@@ -151,7 +156,7 @@ impl Sending {
         let id = seed % self.products + 1;
         // By turns what is in an index and what is in none, as prices and stock change in a shop.
         let body = if number.is_multiple_of(2) {
-            format!(r#"{{"price":"{}.{:02}"}}"#, (seed >> 32) % 10_000 + 1, (seed >> 48) % 100)
+            format!(r#"{{"price":"{}.{:02}"}}"#, (seed >> 32) % self.prices + 1, (seed >> 48) % 100)
         } else {
             format!(r#"{{"stock":{}}}"#, seed >> 44)
         };
@@ -161,9 +166,9 @@ impl Sending {
 
     fn tell(&self, number: u64, answer: &Answer, answered_at: Instant) -> Result<()> {
         let product: Product = serde_json::from_slice(&answer.body)?;
-        ensure!(answer.version > 0, "a patch is answered without a version");
-        let patched =
-            Patched { number, id: product.id, version: answer.version, changed_at: product.updated_at, answered_at };
+        let version = answer.version()?;
+        ensure!(version > 0, "a patch is answered without a version");
+        let patched = Patched { number, id: product.id, version, changed_at: product.updated_at, answered_at };
         for watcher in &self.watchers {
             // One that has failed says so itself.
             let _ = watcher.send(patched);

@@ -89,7 +89,7 @@ fn look(connection: &mut Connection, patched: Patched) -> Result<Option<Shown>> 
     let answer = connection.ask("GET", &format!("/products/{}", patched.id), "", "")?;
     ensure!(answer.status == 200, "a read node answers {}", answer.status);
     let from_answer = patched.answered_at.elapsed();
-    if answer.version >= patched.version {
+    if answer.version()? >= patched.version {
         let from_change = OffsetDateTime::now_utc() - patched.changed_at;
         // Both clocks are this machine's; one that was set back meanwhile shows no time at all.
         return Ok(Some(Shown { from_change: from_change.try_into().unwrap_or_default(), from_answer }));

@@ -16,9 +16,17 @@ pub(crate) struct Connection {
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// From `ETag`; 0 if there is none.
-    pub(crate) version: u64,
+    pub(crate) etag: String,
+    pub(crate) cache_status: String,
+    pub(crate) as_of: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// From `ETag`; 0 if there is none.
+    pub(crate) fn version(&self) -> Result<u64> {
+        Ok(if self.etag.is_empty() { 0 } else { self.etag.trim_matches('"').parse()? })
+    }
 }
 
 impl Connection {
@@ -47,19 +55,23 @@ impl Connection {
         let mut line = String::new();
         ensure!(self.stream.read_line(&mut line)? > 0, "the server hung up");
         let status = line.split(' ').nth(1).context("an answer without a status")?.parse()?;
-        let (mut version, mut length) = (0, None);
+        let (mut etag, mut cache_status, mut as_of) = (String::new(), String::new(), String::new());
+        let mut length = None;
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            if name.eq_ignore_ascii_case("content-length") {
-                length = Some(value.trim().parse()?);
-            } else if name.eq_ignore_ascii_case("etag") {
-                version = value.trim().trim_matches('"').parse()?;
+            let value = value.trim();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = Some(value.parse()?),
+                "etag" => value.clone_into(&mut etag),
+                "cache-status" => value.clone_into(&mut cache_status),
+                "catalog-as-of" => value.clone_into(&mut as_of),
+                _ => {}
             }
         }
         let mut body = vec![0; length.context("an answer without a length")?];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, version, body })
+        Ok(Answer { status, etag, cache_status, as_of, body })
     }
 }
