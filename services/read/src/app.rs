@@ -21,7 +21,7 @@ use crate::{http, log, measures, sources};
 pub struct App {
     pub(crate) log: Arc<SharedLog>,
     pub(crate) products: Products,
-    pub(crate) pages: Pages,
+    pub(crate) pages: Arc<Pages>,
     pub(crate) default_currency: Currency,
     pub(crate) cache_control: HeaderValue,
 }
@@ -62,13 +62,13 @@ impl Node {
 
         let app = Arc::new(App {
             products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
-            pages: Pages::new(Arc::clone(&log), sources, settings.page_bytes_max),
+            pages: Arc::new(Pages::new(Arc::clone(&log), sources, settings.page_bytes_max)),
             log,
             default_currency: settings.default_currency,
             cache_control: settings.cache_control.clone(),
         });
         background.spawn("sample the node", sample(Arc::clone(&app), background.stop()));
-        let hot = HotAnswers::new(Arc::clone(&app.log), &settings.cache_control);
+        let hot = HotAnswers::new(&app);
         let framed = bootstrap::public_layers(http::router(app), &settings.serve, &health)
             .with_shortcut(move |head| hot.get(head));
         Ok(Self { framed, health, background })

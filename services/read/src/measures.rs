@@ -47,6 +47,8 @@ const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "
 /// Looked up once: it is counted in every hot read.
 static NEAR_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(CACHE_REQUESTS, "tier" => "near", "result" => "hit"));
 
+static PAGE_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(PAGE_REQUESTS, "result" => "hit"));
+
 /// What every second shows of a node, also while nothing happens.
 pub(crate) struct Sample {
     pub(crate) as_of_age: Option<Duration>,
@@ -133,6 +135,11 @@ pub(crate) fn cache_requests(tier: &'static str, result: &'static str, products:
 /// One product was answered from near.
 pub(crate) fn near_hit() {
     NEAR_HITS.increment(1);
+}
+
+/// One page was answered from what is kept.
+pub(crate) fn page_hit() {
+    PAGE_HITS.increment(1);
 }
 
 /// A page was asked for.

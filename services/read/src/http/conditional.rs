@@ -29,6 +29,10 @@ impl EntityTag {
         Self(tag(format!("W/\"{:032x}\"", u128::from_be_bytes(*half))))
     }
 
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     /// Whether `If-None-Match` names it (RFC 9110, 13.1.2: weak comparison), so that a client that got a compressed,
     /// and therefore weak, form finds its tag again.
     fn is_named_by(&self, request: &HeaderMap) -> bool {

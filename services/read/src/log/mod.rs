@@ -123,6 +123,7 @@ impl SharedLog {
                 state.heartbeats.record(now, stamp.epoch, heartbeat);
                 let as_of = state.log.as_of().map(|t| AsOf { epoch: state.log.epoch(), header: as_of_header(t) });
                 self.as_of.store(as_of.map(Arc::new));
+                self.push(generation, Some(stamp.position), Passed::Heartbeat(heartbeat.h));
                 self.heard_at_ms.store(millis(now), Ordering::Relaxed);
                 self.heard.notify_waiters();
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{ProductId, Version};
-use events::ProductEvent;
+use events::{Position, ProductEvent};
 
 /// What an event takes beside its texts.
 const EVENT_BYTES: usize = size_of::<ProductEvent>() + 200;
@@ -12,6 +12,8 @@ const EVENT_BYTES: usize = size_of::<ProductEvent>() + 200;
 #[derive(Clone, Debug)]
 pub(crate) enum Passed {
     Change(Arc<ProductEvent>),
+    /// A heartbeat's *h*: every write whose position, read after its commit, is strictly below was heard before.
+    Heartbeat(Position),
     /// This node has answered with a version that the log had not shown: nothing older may follow.
     Answered(ProductId, Version),
 }

@@ -1,10 +1,11 @@
-//! What a page holds of its list, and whether a change leaves that as it is.
+//! What a page holds of its list, and what a change does to that.
 //!
-//! Architecture invariant: whoever says here that a change does not matter is right about it, whatever the change. What
-//! cannot be decided from the change and the page alone matters.
+//! Architecture invariant: after a change the rows are those that Postgres would give, whatever the change. What cannot be
+//! told from the change and the rows alone is lost.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use catalog::{Brand, Category, CategoryFilter, Currency, ListFields, Name, Product, ProductId, Version};
 use events::Change;
 use time::OffsetDateTime;
@@ -14,14 +15,19 @@ use super::filters::Filters;
 use super::query::{Begin, PageQuery, Sort};
 use super::terms::Stage;
 
-/// A stretch of a list, as one snapshot showed it.
+/// Rows that are read beyond the page and the one after it: so many products may leave before it is read anew.
+pub(crate) const SPARE: u32 = 6;
+
+/// A stretch of a list, as one snapshot showed it and changes have left it.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
     pub(crate) query: Arc<PageQuery>,
     /// What a search looked for in the end.
     pub(crate) stage: Option<Stage>,
-    /// The products of the page in order, and the one after the last if there is one.
+    /// The products of the page in order, and some after them.
     pub(crate) rows: Vec<Row>,
+    /// Whether the list ends with the last of them.
+    pub(crate) is_whole: bool,
 }
 
 /// A product in a stretch.
@@ -29,79 +35,114 @@ pub(crate) struct Extent {
 pub(crate) struct Row {
     pub(crate) place: LastSeen,
     pub(crate) version: Version,
+    /// As it is answered.
+    pub(crate) body: Bytes,
 }
 
-/// What a change does to a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a change does to a stretch.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
     None,
-    /// The row at this place holds the product as it was before; its place stays.
-    Body(usize),
-    /// The page may hold other products now, or in another order.
-    Moved,
+    /// The row at `from` goes, and a row comes at `to`; either may be absent, and a product that stays where it is has both.
+    Rows {
+        from: Option<usize>,
+        to: Option<LastSeen>,
+    },
+    /// What stands there now is not known.
+    Lost,
 }
 
 impl Extent {
-    /// What a change does that the page may or may not have seen.
-    pub(crate) fn effect_of(&self, change: &Change) -> Effect {
+    /// What a change does that the stretch may or may not hold already.
+    ///
+    /// `is_settled` says that the log has shown everything that the snapshot held of products that are not in the stretch:
+    /// until then a product that seems to come in may have gone on already.
+    pub(crate) fn effect_of(&self, change: &Change, is_settled: bool) -> Effect {
         let row = self.rows.iter().position(|row| row.place.id == change.id);
         if row.is_some_and(|row| self.rows[row].version >= change.version) {
             return Effect::None;
         }
         let side = Sides::of(change);
+        let (was, is) = (self.passes(side.before.as_ref()), self.passes(side.after.as_ref()));
         if let Some(stage) = &self.stage {
-            if stage.is_weighed && side.changes_words {
-                return Effect::Moved;
+            let is_unknown =
+                |side: &Option<Listed<'_>>, passes| passes && side.as_ref().is_some_and(|it| it.words.is_none());
+            if is_unknown(&side.before, was) || is_unknown(&side.after, is) {
+                return Effect::Lost;
             }
             // How many have all the words decides whether those count that have some.
-            if self.passes(side.before.as_ref()) != self.passes(side.after.as_ref()) {
-                return Effect::Moved;
+            if was != is || stage.is_weighed && side.changes_words {
+                return Effect::Lost;
             }
         }
-        match row {
-            Some(row) => self.effect_on_row(row, &side),
-            None => self.effect_beside(change.id, &side),
-        }
-    }
-
-    /// Of a product that stands in the page.
-    fn effect_on_row(&self, row: usize, side: &Sides<'_>) -> Effect {
-        let is_unmoved = side.after.as_ref().is_some_and(|after| {
-            self.passes(Some(after))
-                && match after.key(self.query.sort) {
-                    Some(key) => key == self.rows[row].place.key,
-                    None => !side.changes_words,
-                }
-        });
-        if is_unmoved { Effect::Body(row) } else { Effect::Moved }
-    }
-
-    /// Of a product that does not.
-    fn effect_beside(&self, id: ProductId, side: &Sides<'_>) -> Effect {
         let sort = self.query.sort;
-        let after = side.after.as_ref().filter(|after| self.passes(Some(after)));
-        let before = side.before.as_ref().filter(|before| self.passes(Some(before)));
-        let is_unmoved = match (before, after) {
-            (None, None) => true,
-            (Some(before), Some(after)) => match after.key(sort) {
-                Some(key) => before.key_like(after, sort) == Some(key),
-                None => !side.changes_words,
-            },
-            _ => false,
+        let to = match side.after.as_ref().filter(|_| is).map(|after| after.key(sort)) {
+            None => None,
+            Some(Some(key)) => Some(LastSeen { key, id: change.id }),
+            // A rank, which only a change of texts moves.
+            Some(None) if side.changes_words => return Effect::Lost,
+            Some(None) => row.map(|row| self.rows[row].place.clone()),
         };
-        if is_unmoved {
-            return Effect::None;
+        let to = to.filter(|place| self.holds(place));
+        if self.is_counted() {
+            return self.effect_on_counted(row, to, was.then_some(&side), change.id);
         }
-        let may_stand_here = |key: Option<SortKey>| key.is_none_or(|key| self.holds(&LastSeen { key, id }));
-        let stands_here = after.is_some_and(|after| may_stand_here(after.key(sort)));
-        // A page knows all that stands in it. One that is counted from the beginning does not know what stands before it.
-        let stood_here = self.is_counted()
-            && before.is_some_and(|before| {
-                may_stand_here(
-                    side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort)),
-                )
-            });
-        if stood_here || stands_here { Effect::Moved } else { Effect::None }
+        match (row, &to) {
+            (None, None) => Effect::None,
+            (None, Some(_)) if !is_settled => Effect::Lost,
+            _ => Effect::Rows { from: row, to },
+        }
+    }
+
+    /// A page that is counted from the beginning does not know what stands before it.
+    fn effect_on_counted(
+        &self,
+        row: Option<usize>,
+        to: Option<LastSeen>,
+        was: Option<&Sides<'_>>,
+        id: ProductId,
+    ) -> Effect {
+        let sort = self.query.sort;
+        match row {
+            Some(row) if to.as_ref() == Some(&self.rows[row].place) => Effect::Rows { from: Some(row), to },
+            Some(_) => Effect::Lost,
+            None => {
+                let was = was.and_then(|side| Some((side, side.before.as_ref()?))).map(|(side, before)| {
+                    side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort))
+                });
+                match (was, to) {
+                    (None, None) => Effect::None,
+                    (Some(None), None) if sort == Sort::Relevance => Effect::None,
+                    (Some(Some(key)), to) => {
+                        let was = LastSeen { key, id };
+                        if !self.holds(&was) && to.is_none() || to.as_ref() == Some(&was) {
+                            Effect::None
+                        } else {
+                            Effect::Lost
+                        }
+                    }
+                    _ => Effect::Lost,
+                }
+            }
+        }
+    }
+
+    /// Puts an effect into the rows; whether the page is still known.
+    pub(crate) fn follow(&mut self, change: &Change, from: Option<usize>, to: Option<LastSeen>) -> bool {
+        if let Some(from) = from {
+            self.rows.remove(from);
+        }
+        if let (Some(place), Some(after)) = (to, &change.after) {
+            let at = self.rows.partition_point(|row| row.place.cmp_in(&place, self.query.sort).is_lt());
+            let body = after.to_json().into();
+            self.rows.insert(at, Row { place, version: change.version, body });
+        }
+        let most = (self.query.limit + 1 + SPARE) as usize;
+        if self.rows.len() > most {
+            self.rows.truncate(most);
+            self.is_whole = false;
+        }
+        self.is_whole || self.rows.len() > self.query.limit as usize
     }
 
     /// Whether a product stands in the list. Of words that are not known it is assumed that they are those looked for.
@@ -115,15 +156,14 @@ impl Extent {
         })
     }
 
-    /// Whether a place lies between where the page begins, or the list if pages are counted, and the row after the last.
+    /// Whether a place lies between where the page begins, or the list if pages are counted, and the last row.
     fn holds(&self, place: &LastSeen) -> bool {
         let sort = self.query.sort;
         let is_begun = match &self.query.begin {
             Begin::After(last) => place.cmp_in(last, sort).is_gt(),
             Begin::AtPage(_) => true,
         };
-        let has_next = self.rows.len() > self.query.limit as usize;
-        is_begun && !(has_next && self.rows.last().is_some_and(|end| place.cmp_in(&end.place, sort).is_gt()))
+        is_begun && (self.is_whole || self.rows.last().is_some_and(|end| place.cmp_in(&end.place, sort).is_le()))
     }
 
     fn is_counted(&self) -> bool {

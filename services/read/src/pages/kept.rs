@@ -3,6 +3,7 @@
 //! Architecture invariant: a page is served only after everything that was heard since it was last served, or since it was
 //! read, was tested against it. So it lives exactly as long as nothing could have changed it.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use events::Position;
@@ -35,7 +36,16 @@ pub(super) struct KeptPages {
 #[derive(Debug)]
 pub(super) struct Slot {
     page: Arc<Page>,
-    tested: Mutex<Mark>,
+    /// Whatever the snapshot showed is below.
+    read_by: Position,
+    tested: Mutex<Progress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    to: Mark,
+    /// Whether the log has shown all of what the snapshot held.
+    is_settled: bool,
 }
 
 /// What is kept for a query.
@@ -49,8 +59,8 @@ pub(super) enum Lookup {
 /// What became of a page by what was heard.
 enum Tested {
     Stands,
-    /// It stands, with other bodies.
-    Rendered(Arc<Page>),
+    /// Other products stand in it now, or others of their versions.
+    Followed(Slot),
     Moved,
 }
 
@@ -59,7 +69,9 @@ struct ByBytes;
 
 impl Weighter<PageKey, Arc<Slot>> for ByBytes {
     fn weight(&self, _: &PageKey, slot: &Arc<Slot>) -> u64 {
-        PAGE_BYTES + ROW_BYTES * slot.page.extent.rows.len() as u64 + slot.page.body.len() as u64
+        let Page { extent, body, .. } = &*slot.page;
+        let spare: usize = extent.rows.iter().skip(extent.query.limit as usize).map(|row| row.body.len()).sum();
+        PAGE_BYTES + ROW_BYTES * extent.rows.len() as u64 + (body.len() + spare) as u64
     }
 }
 
@@ -84,12 +96,18 @@ impl KeptPages {
         Lookup::Moved
     }
 
+    /// What is kept and stands.
+    pub(super) fn look(&self, key: PageKey, tail: &Tail<Passed>) -> Option<Arc<Page>> {
+        let slot = self.slots.as_ref()?.get(&key)?;
+        self.stand(key, &slot, tail)
+    }
+
     /// The page as it stands after all that was heard; `None` if it may have moved.
     pub(super) fn stand(&self, key: PageKey, slot: &Arc<Slot>, tail: &Tail<Passed>) -> Option<Arc<Page>> {
         match slot.test(tail) {
             Tested::Stands => Some(Arc::clone(&slot.page)),
-            Tested::Rendered(page) => {
-                let slot = Arc::new(Slot { page, tested: Mutex::new(tail.end()) });
+            Tested::Followed(slot) => {
+                let slot = Arc::new(slot);
                 // Instead of the old one, so that its bytes are counted anew.
                 self.keep(key, &slot);
                 Some(Arc::clone(&slot.page))
@@ -127,17 +145,19 @@ impl KeptPages {
 impl Slot {
     /// A page that was read at `read_at` and admitted by the log when everything before `admitted` had been heard, if
     /// nothing that it may lack has moved it.
+    ///
+    /// `read_by` was read after it.
     pub(super) fn admitted(
         page: Page,
-        read_at: Position,
+        (read_at, read_by): (Position, Position),
         admitted: Mark,
         tail: &Tail<Passed>,
     ) -> Result<Self, Rejection> {
-        let tested = tail.mark_of(read_at, admitted).ok_or(Rejection::BeforeStart)?;
-        let slot = Self { page: Arc::new(page), tested: Mutex::new(tested) };
+        let to = tail.mark_of(read_at, admitted).ok_or(Rejection::BeforeStart)?;
+        let slot = Self { page: Arc::new(page), read_by, tested: Mutex::new(Progress { to, is_settled: false }) };
         match slot.test(tail) {
             Tested::Stands => Ok(slot),
-            Tested::Rendered(page) => Ok(Self { page, tested: Mutex::new(tail.end()) }),
+            Tested::Followed(slot) => Ok(slot),
             Tested::Moved => Err(Rejection::Overtaken),
         }
     }
@@ -145,16 +165,21 @@ impl Slot {
     /// Tests whatever was heard since the last time.
     fn test(&self, tail: &Tail<Passed>) -> Tested {
         let mut tested = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(since) = tail.since(*tested) else { return Tested::Moved };
-        let extent = &self.page.extent;
-        let mut bodies = Vec::new();
+        let Some(since) = tail.since(tested.to) else { return Tested::Moved };
+        let mut progress = Progress { to: tail.end(), ..*tested };
+        let mut extent = Cow::Borrowed(&self.page.extent);
         for passed in since {
             match passed {
-                Passed::Change(event) => match extent.effect_of(&event.change) {
+                Passed::Change(event) => match extent.effect_of(&event.change, progress.is_settled) {
                     Effect::None => {}
-                    Effect::Body(row) => bodies.extend(event.change.after.as_ref().map(|after| (row, after))),
-                    Effect::Moved => return Tested::Moved,
+                    Effect::Rows { from, to } => {
+                        if !extent.to_mut().follow(&event.change, from, to) {
+                            return Tested::Moved;
+                        }
+                    }
+                    Effect::Lost => return Tested::Moved,
                 },
+                Passed::Heartbeat(h) => progress.is_settled |= *h > self.read_by,
                 Passed::Answered(id, version) => {
                     if extent.rows.iter().any(|row| row.place.id == *id && row.version < *version) {
                         return Tested::Moved;
@@ -162,11 +187,16 @@ impl Slot {
                 }
             }
         }
-        if !bodies.is_empty() {
-            return Tested::Rendered(Arc::new(self.page.with_bodies(&bodies)));
+        match extent {
+            Cow::Borrowed(_) => {
+                *tested = progress;
+                Tested::Stands
+            }
+            Cow::Owned(extent) => {
+                let page = Arc::new(Page::of(self.page.epoch, extent));
+                Tested::Followed(Self { page, read_by: self.read_by, tested: Mutex::new(progress) })
+            }
         }
-        *tested = tail.end();
-        Tested::Stands
     }
 }
 
@@ -195,7 +225,7 @@ mod tests {
     fn cheap(found: Vec<Product>) -> Page {
         let query = PageQuery::list(vec![("max_price".to_owned(), "5".to_owned())], Currency::default());
         let found = found.into_iter().map(|product| Found { product, rank: 0.0 }).collect();
-        Page::new(Epoch(1), Arc::new(query.expect("valid")), Listing { stage: None, found })
+        Page::new(Epoch(1), Arc::new(query.expect("valid")), Listing { stage: None, found, read_by: Position(5) })
     }
 
     /// A tail that has heard of these, each at the position of its version.
@@ -222,7 +252,7 @@ mod tests {
     }
 
     fn admitted(page: Page, read_at: u64, tail: &Tail<Passed>) -> Result<Slot, Rejection> {
-        Slot::admitted(page, Position(read_at), tail.end(), tail)
+        Slot::admitted(page, (Position(read_at), Position(read_at)), tail.end(), tail)
     }
 
     #[test]
@@ -242,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_stood_is_given_up_when_something_moves_it_and_rendered_when_nothing_does() {
+    fn what_comes_in_is_believed_only_after_the_log_has_shown_all_that_the_page_may_hold() {
         let pages = KeptPages::new(1 << 20);
         let mut tail = tail(&[]);
         pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3.00")]), 5, &tail).expect("it stands")));
@@ -255,8 +285,16 @@ mod tests {
         let second = body(&tail).expect("it stands");
         assert!(first != second && second == body(&tail).expect("it still stands"));
         hear(&mut tail, &lamp(2, "4.00"), &lamp(3, "6.00"));
+        let empty = body(&tail).expect("it is known to be empty");
+        // The page may be of a moment after this: then it has gone again, and only the log does not say so yet.
+        hear(&mut tail, &lamp(3, "6.00"), &lamp(4, "5.00"));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Moved));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Missing));
+
+        pages.keep(KEY, &Arc::new(admitted(cheap(vec![]), 45, &tail).expect("it stands")));
+        tail.push(0, Some(Position(46)), Passed::Heartbeat(Position(46)), 10);
+        hear(&mut tail, &lamp(4, "6.00"), &lamp(5, "5.00"));
+        assert_ne!(body(&tail).expect("it has come in"), empty);
     }
 
     #[test]

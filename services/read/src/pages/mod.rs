@@ -13,6 +13,7 @@ mod terms;
 pub(crate) use cursor::{LastSeen, SortKey};
 #[cfg(test)]
 pub(crate) use extent::Effect;
+pub(crate) use extent::SPARE;
 pub(crate) use filters::Filters;
 pub(crate) use page::{Found, Listing, Page, ProductPage};
 pub(crate) use parameters::{Parameters, QueryFault};

@@ -1,17 +1,16 @@
 //! One page of a list: its products, and where the next one begins.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use catalog::Product;
-use events::Epoch;
+use events::{Epoch, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cursor::{LastSeen, SortKey};
-use super::extent::{Extent, Row};
+use super::extent::{Extent, Row, SPARE};
 use super::query::{Begin, PageQuery, Sort};
 use super::terms::Stage;
 use crate::http::EntityTag;
@@ -20,8 +19,10 @@ use crate::http::EntityTag;
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     pub(crate) stage: Option<Stage>,
-    /// In order; one more than the page holds if there is a next one.
+    /// In order; one more than the page holds, and [`SPARE`], if there are so many.
     pub(crate) found: Vec<Found>,
+    /// A position read after it: whatever it shows is below.
+    pub(crate) read_by: Position,
 }
 
 /// A product of a list, and how well it matches if it was searched for.
@@ -44,7 +45,7 @@ pub(crate) struct ProductPage {
     pub(crate) next_cursor: Option<String>,
 }
 
-/// A page as it is answered, and what it is checked by.
+/// A page as it is answered, and what it is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     pub(crate) epoch: Epoch,
@@ -53,66 +54,52 @@ pub(crate) struct Page {
     pub(crate) etag: EntityTag,
     /// The header `Link` (RFC 8288), if there is another page to go to.
     pub(crate) links: Option<HeaderValue>,
-    /// Where the products stand in the body.
-    items: Vec<Range<usize>>,
-    /// The end of the body.
-    end: String,
 }
 
 impl Page {
     pub(crate) fn new(epoch: Epoch, query: Arc<PageQuery>, listing: Listing) -> Self {
+        let Listing { stage, found, .. } = listing;
+        let is_whole = found.len() <= (query.limit + SPARE) as usize;
+        let row = |found: &Found| Row {
+            place: last_seen(query.sort, found),
+            version: found.product.version,
+            body: found.product.to_json().into(),
+        };
+        let rows = found.iter().map(row).collect();
+        Self::of(epoch, Extent { query, stage, rows, is_whole })
+    }
+
+    /// The page that a stretch shows.
+    pub(crate) fn of(epoch: Epoch, mut extent: Extent) -> Self {
+        let query = Arc::clone(&extent.query);
         let limit = query.limit as usize;
-        let place = |found: &Found| last_seen(query.sort, found);
-        let has_next = listing.found.len() > limit;
-        let last = listing.found.get(limit.wrapping_sub(1)).filter(|_| has_next);
-        let next_cursor = last.map(|last| query.cursor_after(&place(last)));
-        let links = links(&query, next_cursor.as_deref());
-        let rows =
-            listing.found.iter().map(|found| Row { place: place(found), version: found.product.version }).collect();
-        let bodies: Vec<Vec<u8>> = listing.found.iter().take(limit).map(|found| found.product.to_json()).collect();
+        let next_cursor = (extent.rows.len() > limit).then(|| query.cursor_after(&extent.rows[limit - 1].place));
+        let mut body = br#"{"items":["#.to_vec();
+        let mut items = Vec::with_capacity(limit);
+        for row in extent.rows.iter().take(limit) {
+            if !items.is_empty() {
+                body.push(b',');
+            }
+            let begin = body.len();
+            body.extend_from_slice(&row.body);
+            items.push(begin..body.len());
+        }
         let next = serde_json::to_string(&next_cursor).expect("strings always serialize");
-        let end = format!("],\"next_cursor\":{next}}}");
-        let (body, items) = render(bodies.iter().map(Vec::as_slice), &end);
-        let etag = EntityTag::of_body(&body);
-        Self { epoch, extent: Extent { query, stage: listing.stage, rows }, body, etag, links, items, end }
+        body.extend_from_slice(format!("],\"next_cursor\":{next}}}").as_bytes());
+        let body = Bytes::from(body);
+        // One copy of each is enough.
+        for (row, item) in extent.rows.iter_mut().zip(items) {
+            row.body = body.slice(item);
+        }
+        let links = links(&query, next_cursor.as_deref());
+        Self { epoch, extent, etag: EntityTag::of_body(&body), body, links }
     }
 
     /// The page of a query that no product can meet.
     pub(crate) fn empty(query: PageQuery) -> Self {
-        Self::new(Epoch::default(), Arc::new(query), Listing { stage: None, found: Vec::new() })
+        let listing = Listing { stage: None, found: Vec::new(), read_by: Position::default() };
+        Self::new(Epoch::default(), Arc::new(query), listing)
     }
-
-    /// The page with other bodies in some of its rows, whose places stay.
-    pub(crate) fn with_bodies(&self, changed: &[(usize, &Product)]) -> Self {
-        let mut page = self.clone();
-        let mut bodies: Vec<Bytes> = self.items.iter().map(|item| self.body.slice(item.clone())).collect();
-        for (at, product) in changed {
-            page.extent.rows[*at].version = product.version;
-            // The row after the last shows no body.
-            if let Some(body) = bodies.get_mut(*at) {
-                *body = product.to_json().into();
-            }
-        }
-        (page.body, page.items) = render(bodies.iter().map(|body| &body[..]), &self.end);
-        page.etag = EntityTag::of_body(&page.body);
-        page
-    }
-}
-
-/// Puts the bodies together as they are.
-fn render<'a>(bodies: impl Iterator<Item = &'a [u8]>, end: &str) -> (Bytes, Vec<Range<usize>>) {
-    let mut rendered = br#"{"items":["#.to_vec();
-    let mut items = Vec::new();
-    for body in bodies {
-        if !items.is_empty() {
-            rendered.push(b',');
-        }
-        let begin = rendered.len();
-        rendered.extend_from_slice(body);
-        items.push(begin..rendered.len());
-    }
-    rendered.extend_from_slice(end.as_bytes());
-    (rendered.into(), items)
 }
 
 /// `next` is a cursor also where pages are counted: it reaches further, and no change of the list makes it skip or repeat a

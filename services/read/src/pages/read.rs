@@ -70,6 +70,19 @@ impl Pages {
         read
     }
 
+    /// The page asked for and its `Catalog-As-Of`, if it is kept and stands. To be counted by [`measures::page_hit`].
+    pub(crate) fn at_hand(&self, query: &PageQuery) -> Option<(Arc<Page>, HeaderValue)> {
+        let Shared { log, kept, .. } = &*self.shared;
+        // Before the page is looked at: the moment must not be later than what it vouches for.
+        let as_of = log.as_of()?;
+        if log.is_too_silent() {
+            return None;
+        }
+        let page = kept.look(query.key(), &log.tail())?;
+        let as_of = AsOf::header_for(Some(&*as_of), page.epoch)?;
+        Some((page, as_of))
+    }
+
     /// Takes the metrics' sample.
     pub(crate) fn sample(&self) {
         measures::pages_sampled(self.shared.kept.bytes(), self.shared.kept.entries());
@@ -90,7 +103,7 @@ impl Pages {
         let key = query.key();
         let why = match kept.get(key, &log.tail()) {
             Lookup::Stands(page) => {
-                measures::page_request("hit");
+                measures::page_hit();
                 let as_of = as_of(&page);
                 return Ok((Answer { value: page, trace: Trace::Near }, as_of));
             }
@@ -143,7 +156,7 @@ impl Shared {
         let admitted = self.log.tail_end();
         self.admit(answer)?;
         let page = Page::new(answer.epoch, Arc::clone(query), answer.value.clone());
-        Slot::admitted(page, answer.read_at, admitted, &self.log.tail())
+        Slot::admitted(page, (answer.read_at, answer.value.read_by), admitted, &self.log.tail())
     }
 
     fn admit(&self, answer: &Sourced<Listing>) -> Result<(), Rejection> {

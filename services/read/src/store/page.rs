@@ -8,24 +8,25 @@ use events::Epoch;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
-use super::{read_epoch, terms};
-use crate::pages::{Begin, Filters, Found, LastSeen, Listing, PageQuery, Sort, SortKey, Stage, Terms, Words};
+use super::{position, read_epoch, terms};
+use crate::pages::{Begin, Filters, Found, LastSeen, Listing, PageQuery, SPARE, Sort, SortKey, Stage, Terms, Words};
 
 /// So many that have all the words are enough.
 const ENOUGH: usize = 10;
 const ENOUGH_ROWS: i64 = 10;
 
-/// The page's rows, one more if there is a next page, and the epoch as the same snapshot shows it.
+/// The page's rows, as [`Listing`] holds them, and the epoch as the same snapshot shows it.
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
     let Some(words) = &query.words else {
         let (epoch, found) = fetch(connection, list(query)).await?;
-        return Ok((epoch, Listing { stage: None, found }));
+        return Ok((epoch, Listing { stage: None, found, read_by: position(connection).await? }));
     };
     // What is found decides what is looked for next, all in one snapshot.
     let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
     let page = search_page(&mut snapshot, query, words).await?;
     snapshot.commit().await?;
-    Ok(page)
+    let (epoch, stage, found) = page;
+    Ok((epoch, Listing { stage: Some(stage), found, read_by: position(connection).await? }))
 }
 
 /// The products that have all the words; if they are few, those that have some.
@@ -33,7 +34,7 @@ async fn search_page(
     snapshot: &mut PgConnection,
     query: &PageQuery,
     words: &Words,
-) -> Result<(Epoch, Listing), sqlx::Error> {
+) -> Result<(Epoch, Stage, Vec<Found>), sqlx::Error> {
     let mut terms = terms::terms(snapshot, words).await?;
     let all = terms.all();
     let (mut epoch, mut found) = fetch(snapshot, search(query, words, &terms, &all)).await?;
@@ -48,7 +49,7 @@ async fn search_page(
             }
         }
     }
-    Ok((epoch, Listing { stage: Some(Stage { terms, is_some, is_weighed }), found }))
+    Ok((epoch, Stage { terms, is_some, is_weighed }, found))
 }
 
 /// Whether so many products have all the words that none with only some of them is wanted, or one has them as its sku.
@@ -129,7 +130,7 @@ fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
     if let Begin::After(last) = &query.begin {
         push_after(sql, query.sort, last);
     }
-    sql.push(order(query.sort)).push(" limit ").push_bind(i64::from(query.limit) + 1);
+    sql.push(order(query.sort)).push(" limit ").push_bind(i64::from(query.limit + 1 + SPARE));
     if let Begin::AtPage(page @ 2..) = query.begin {
         sql.push(" offset ").push_bind(i64::from(page - 1) * i64::from(query.limit));
     }

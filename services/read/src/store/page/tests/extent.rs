@@ -22,8 +22,6 @@ const CHANGES: usize = 250;
 const PAGES: usize = 24;
 /// Changes that a new page hears again, though it was read after them: a position is an upper bound.
 const HEARD_AGAIN: usize = 3;
-/// Of the pages that were dropped, as many at most in a hundred would have stood.
-const NEEDLESS_MAX: usize = 65;
 
 const NAMES: [&str; 6] = ["Lamp", "Desk lamp", "Lamp for a desk", "Desk", "Chair", "Lämp lamp lamp"];
 const BRANDS: [Option<&str>; 3] = [None, Some("Lumo"), Some("Desk")];
@@ -132,12 +130,15 @@ async fn read(connection: &mut PgConnection, query: &str) -> Page {
     Page::new(epoch, Arc::new(query), listing)
 }
 
-/// The page after a change; `None` if it may have moved.
-fn after(page: Page, change: &Change) -> Option<Page> {
-    match page.extent.effect_of(change) {
+/// The page after a change; `None` if that is not known.
+fn after(page: Page, change: &Change, is_settled: bool) -> Option<Page> {
+    match page.extent.effect_of(change, is_settled) {
         Effect::None => Some(page),
-        Effect::Body(row) => Some(page.with_bodies(&[(row, change.after.as_ref().expect("it stands"))])),
-        Effect::Moved => None,
+        Effect::Rows { from, to } => {
+            let mut extent = page.extent;
+            extent.follow(change, from, to).then(|| Page::of(page.epoch, extent))
+        }
+        Effect::Lost => None,
     }
 }
 
@@ -166,7 +167,7 @@ async fn a_page_that_is_kept_is_what_postgres_gives() {
                 query = format!("{query}&cursor={cursor}");
             }
             let page = read(&mut connection, &query).await;
-            if let Some(page) = last.iter().try_fold(page, after) {
+            if let Some(page) = last.iter().try_fold(page, |page, change| after(page, change, false)) {
                 pages.push((query, page));
             }
         }
@@ -185,7 +186,7 @@ async fn a_page_that_is_kept_is_what_postgres_gives() {
         for (query, page) in std::mem::take(&mut pages) {
             let now = read(&mut connection, &query).await;
             let was = page.body.clone();
-            if let Some(page) = after(page, &change) {
+            if let Some(page) = after(page, &change, true) {
                 kept += 1;
                 assert_eq!(page.body, now.body, "{query} after {change:?}");
                 assert_eq!(page.etag, now.etag);
@@ -201,6 +202,5 @@ async fn a_page_that_is_kept_is_what_postgres_gives() {
         }
     }
     println!("{kept} times a page was kept, {dropped} times dropped, of these {needless} times needlessly");
-    assert!(kept > 5 * dropped && dropped > 60, "{kept} {dropped}");
-    assert!(needless * 100 <= NEEDLESS_MAX * dropped, "{needless} of {dropped}");
+    assert!(kept > 100 * needless && dropped > 10, "{kept} {dropped} {needless}");
 }
