@@ -25,6 +25,7 @@ pub(crate) use passed::Passed;
 
 use crate::measures::{self, Sample};
 use crate::near::{Near, NearEntry};
+use crate::pages::Glance;
 
 /// Longest wait for a token's write to arrive in the log; twice the beat of the relay, after that a database is asked.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -130,7 +131,11 @@ impl SharedLog {
             Message::Product(event) => {
                 // Its floor is raised; only then what is kept, and a heartbeat that vouches for it comes later still.
                 let event = Arc::new(*event);
-                self.push(generation, Some(event.stamp.position), Passed::Change(Arc::clone(&event)));
+                self.push(
+                    generation,
+                    Some(event.stamp.position),
+                    Passed::Change(Glance::of(&event.change), Arc::clone(&event)),
+                );
                 drop(state);
                 self.near.follow(&event, generation);
             }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use catalog::{ProductId, Version};
 use events::{Position, ProductEvent};
 
+use crate::pages::Glance;
+
 /// What an event takes beside its texts.
-const EVENT_BYTES: usize = size_of::<ProductEvent>() + 200;
+const EVENT_BYTES: usize = size_of::<Passed>() + size_of::<ProductEvent>() + 200;
 
 /// One thing that was heard.
 #[derive(Clone, Debug)]
 pub(crate) enum Passed {
-    Change(Arc<ProductEvent>),
+    Change(Glance, Arc<ProductEvent>),
     /// A heartbeat's *h*: every write whose position, read after its commit, is strictly below was heard before.
     Heartbeat(Position),
     /// This node has answered with a version that the log had not shown: nothing older may follow.
@@ -21,7 +23,7 @@ pub(crate) enum Passed {
 impl Passed {
     /// About the memory that it takes.
     pub(super) fn bytes(&self) -> usize {
-        let Self::Change(event) = self else { return size_of::<Self>() };
+        let Self::Change(_, event) = self else { return size_of::<Self>() };
         let change = &event.change;
         let description = change.after.as_ref().and_then(|after| after.description.as_ref());
         let words = change

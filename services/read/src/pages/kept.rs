@@ -12,6 +12,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::extent::Effect;
+use super::glance::Sieve;
 use super::page::Page;
 use crate::log::Passed;
 
@@ -36,6 +37,7 @@ pub(super) struct KeptPages {
 #[derive(Debug)]
 pub(super) struct Slot {
     page: Arc<Page>,
+    sieve: Sieve,
     /// Whatever the snapshot showed is below.
     read_by: Position,
     tested: Mutex<Progress>,
@@ -154,7 +156,9 @@ impl Slot {
         tail: &Tail<Passed>,
     ) -> Result<Self, Rejection> {
         let to = tail.mark_of(read_at, admitted).ok_or(Rejection::BeforeStart)?;
-        let slot = Self { page: Arc::new(page), read_by, tested: Mutex::new(Progress { to, is_settled: false }) };
+        let sieve = Sieve::of(&page.extent);
+        let slot =
+            Self { page: Arc::new(page), sieve, read_by, tested: Mutex::new(Progress { to, is_settled: false }) };
         match slot.test(tail) {
             Tested::Stands => Ok(slot),
             Tested::Followed(slot) => Ok(slot),
@@ -168,14 +172,17 @@ impl Slot {
         let Some(since) = tail.since(tested.to) else { return Tested::Moved };
         let mut progress = Progress { to: tail.end(), ..*tested };
         let mut extent = Cow::Borrowed(&self.page.extent);
+        let mut sieve = self.sieve;
         for passed in since {
             match passed {
-                Passed::Change(event) => match extent.effect_of(&event.change, progress.is_settled) {
+                Passed::Change(glance, _) if !sieve.lets_through(glance) => {}
+                Passed::Change(_, event) => match extent.effect_of(&event.change, progress.is_settled) {
                     Effect::None => {}
                     Effect::Rows { from, to } => {
                         if !extent.to_mut().follow(&event.change, from, to) {
                             return Tested::Moved;
                         }
+                        sieve = Sieve::of(&extent);
                     }
                     Effect::Lost => return Tested::Moved,
                 },
@@ -194,7 +201,7 @@ impl Slot {
             }
             Cow::Owned(extent) => {
                 let page = Arc::new(Page::of(self.page.epoch, extent));
-                Tested::Followed(Self { page, read_by: self.read_by, tested: Mutex::new(progress) })
+                Tested::Followed(Self { page, sieve, read_by: self.read_by, tested: Mutex::new(progress) })
             }
         }
     }
@@ -208,7 +215,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::pages::{Found, Listing, PageQuery};
+    use crate::pages::{Found, Glance, Listing, PageQuery};
 
     const KEY: PageKey = [7; 16];
 
@@ -248,7 +255,7 @@ mod tests {
             words: None,
         };
         let event = ProductEvent { event_id: Uuid::nil(), time: OffsetDateTime::UNIX_EPOCH, stamp, change };
-        tail.push(0, Some(position), Passed::Change(Arc::new(event)), 100);
+        tail.push(0, Some(position), Passed::Change(Glance::of(&event.change), Arc::new(event)), 100);
     }
 
     fn admitted(page: Page, read_at: u64, tail: &Tail<Passed>) -> Result<Slot, Rejection> {

@@ -3,6 +3,7 @@
 mod cursor;
 mod extent;
 mod filters;
+mod glance;
 mod kept;
 mod page;
 mod parameters;
@@ -15,6 +16,9 @@ pub(crate) use cursor::{LastSeen, SortKey};
 pub(crate) use extent::Effect;
 pub(crate) use extent::SPARE;
 pub(crate) use filters::Filters;
+pub(crate) use glance::Glance;
+#[cfg(test)]
+pub(crate) use glance::Sieve;
 pub(crate) use page::{Found, Listing, Page, ProductPage};
 pub(crate) use parameters::{Parameters, QueryFault};
 pub(crate) use query::{Begin, LIMIT_DEFAULT, LIMIT_MAX, PAGED_ROWS_MAX, PageQuery, Sort, WORDS_LENGTH_MAX, Words};

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use testkit::databases;
 
 use super::{Stocked, parse};
-use crate::pages::{Effect, Page};
+use crate::pages::{Effect, Glance, Page, Sieve};
 use crate::store;
 
 const PRODUCTS: usize = 70;
@@ -132,7 +132,9 @@ async fn read(connection: &mut PgConnection, query: &str) -> Page {
 
 /// The page after a change; `None` if that is not known.
 fn after(page: Page, change: &Change, is_settled: bool) -> Option<Page> {
-    match page.extent.effect_of(change, is_settled) {
+    let effect = page.extent.effect_of(change, is_settled);
+    assert!(effect == Effect::None || Sieve::of(&page.extent).lets_through(&Glance::of(change)), "{change:?}");
+    match effect {
         Effect::None => Some(page),
         Effect::Rows { from, to } => {
             let mut extent = page.extent;
