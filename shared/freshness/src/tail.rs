@@ -81,13 +81,15 @@ impl<E> Tail<E> {
         Mark { generation: self.generation, serial: self.forgotten + self.entries.len() as u64 }
     }
 
-    /// What came since, in order; `None` if not all of it is remembered.
-    pub fn since(&self, mark: Mark) -> Option<impl Iterator<Item = &E>> {
+    /// What came since, in order, each with the mark of who has tested it; `None` if not all of it is remembered.
+    pub fn since(&self, mark: Mark) -> Option<impl DoubleEndedIterator<Item = (Mark, &E)> + Clone> {
         if mark.generation != self.generation {
             return None;
         }
         let passed = usize::try_from(mark.serial.checked_sub(self.forgotten)?).ok()?;
-        Some(self.entries.range(passed.min(self.entries.len())..).map(|heard| &heard.entry))
+        let passed = passed.min(self.entries.len());
+        let mark_after = move |at: usize| Mark { serial: self.forgotten + (passed + at) as u64 + 1, ..mark };
+        Some(self.entries.range(passed..).enumerate().map(move |(at, heard)| (mark_after(at), &heard.entry)))
     }
 
     /// How many entries are remembered.
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn since(tail: &Tail<u64>, mark: Option<Mark>) -> Option<Vec<u64>> {
-        Some(tail.since(mark?)?.copied().collect())
+        Some(tail.since(mark?)?.map(|(_, entry)| *entry).collect())
     }
 
     #[test]
@@ -138,6 +140,7 @@ mod tests {
         tail.push(1, Some(Position(30)), 30, 10);
         assert_eq!(since(&tail, Some(mark)), Some(vec![30]));
         assert_ne!(tail.end(), mark);
+        assert_eq!(tail.since(mark).and_then(|mut since| since.next()).map(|(mark, _)| mark), Some(tail.end()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use freshness::{Applied, Kept, Log, Mark, Provenance, Rejection, Requirement, Ta
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 
 pub(crate) use follow::{CHECK, Follower, RESTARTS};
@@ -131,11 +132,10 @@ impl SharedLog {
             Message::Product(event) => {
                 // Its floor is raised; only then what is kept, and a heartbeat that vouches for it comes later still.
                 let event = Arc::new(*event);
-                self.push(
-                    generation,
-                    Some(event.stamp.position),
-                    Passed::Change(Glance::of(&event.change), Arc::clone(&event)),
-                );
+                let is_outdated = event.change.version < state.log.floor(event.change.id);
+                let passed =
+                    Passed::Change { glance: Glance::of(&event.change), event: Arc::clone(&event), is_outdated };
+                self.push(generation, Some(event.stamp.position), passed);
                 drop(state);
                 self.near.follow(&event, generation);
             }
@@ -223,6 +223,11 @@ impl SharedLog {
     /// Whether the log has been silent for so long that nothing kept may be served.
     pub(crate) fn is_too_silent(&self) -> bool {
         self.silence() > self.silence_max
+    }
+
+    /// Ends with the next heartbeat that is processed after this call.
+    pub(crate) fn next_heartbeat(&self) -> Notified<'_> {
+        self.heard.notified()
     }
 
     /// Where what was heard ends now: to be read before something is admitted that is then checked by the tail.

@@ -127,6 +127,11 @@ impl Extent {
         }
     }
 
+    /// Whether an effect leaves the product where it stands.
+    pub(crate) fn is_body(&self, from: Option<usize>, to: Option<&LastSeen>) -> bool {
+        from.is_some_and(|from| to == Some(&self.rows[from].place))
+    }
+
     /// Puts an effect into the rows; whether the page is still known.
     pub(crate) fn follow(&mut self, change: &Change, from: Option<usize>, to: Option<LastSeen>) -> bool {
         if let Some(from) = from {

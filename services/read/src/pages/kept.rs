@@ -11,7 +11,7 @@ use freshness::{Mark, Rejection, Tail};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::extent::Effect;
+use super::extent::{Effect, Extent};
 use super::glance::Sieve;
 use super::page::Page;
 use crate::log::Passed;
@@ -53,6 +53,9 @@ struct Progress {
 /// What is kept for a query.
 pub(super) enum Lookup {
     Stands(Arc<Page>),
+    /// Products come, go or move by changes after the last heartbeat. What is between two heartbeats need not be what the
+    /// database ever showed: a part of a transaction may be heard, or a later one before an earlier.
+    Unsettled,
     /// Something was heard that may have moved the list, or too much to know.
     Moved,
     Missing,
@@ -63,6 +66,8 @@ enum Tested {
     Stands,
     /// Other products stand in it now, or others of their versions.
     Followed(Slot),
+    /// As far as the last heartbeat; the slot, if there is one, is the page there.
+    Unsettled(Option<Slot>),
     Moved,
 }
 
@@ -91,30 +96,39 @@ impl KeptPages {
     /// What is kept, tested against all that was heard.
     pub(super) fn get(&self, key: PageKey, tail: &Tail<Passed>) -> Lookup {
         let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(&key)) else { return Lookup::Missing };
-        if let Some(page) = self.stand(key, &slot, tail) {
-            return Lookup::Stands(page);
+        let lookup = self.stand(key, &slot, tail);
+        if matches!(lookup, Lookup::Moved) {
+            self.forget(key, &slot);
         }
-        self.forget(key, &slot);
-        Lookup::Moved
+        lookup
     }
 
     /// What is kept and stands.
     pub(super) fn look(&self, key: PageKey, tail: &Tail<Passed>) -> Option<Arc<Page>> {
         let slot = self.slots.as_ref()?.get(&key)?;
-        self.stand(key, &slot, tail)
+        match self.stand(key, &slot, tail) {
+            Lookup::Stands(page) => Some(page),
+            _ => None,
+        }
     }
 
-    /// The page as it stands after all that was heard; `None` if it may have moved.
-    pub(super) fn stand(&self, key: PageKey, slot: &Arc<Slot>, tail: &Tail<Passed>) -> Option<Arc<Page>> {
+    /// The page as it stands after all that was heard.
+    pub(super) fn stand(&self, key: PageKey, slot: &Arc<Slot>, tail: &Tail<Passed>) -> Lookup {
+        // A new slot takes the place of the old one, so that its bytes are counted anew.
         match slot.test(tail) {
-            Tested::Stands => Some(Arc::clone(&slot.page)),
+            Tested::Stands => Lookup::Stands(Arc::clone(&slot.page)),
             Tested::Followed(slot) => {
                 let slot = Arc::new(slot);
-                // Instead of the old one, so that its bytes are counted anew.
                 self.keep(key, &slot);
-                Some(Arc::clone(&slot.page))
+                Lookup::Stands(Arc::clone(&slot.page))
             }
-            Tested::Moved => None,
+            Tested::Unsettled(slot) => {
+                if let Some(slot) = slot {
+                    self.keep(key, &Arc::new(slot));
+                }
+                Lookup::Unsettled
+            }
+            Tested::Moved => Lookup::Moved,
         }
     }
 
@@ -160,32 +174,47 @@ impl Slot {
         let slot =
             Self { page: Arc::new(page), sieve, read_by, tested: Mutex::new(Progress { to, is_settled: false }) };
         match slot.test(tail) {
-            Tested::Stands => Ok(slot),
-            Tested::Followed(slot) => Ok(slot),
+            Tested::Stands | Tested::Unsettled(None) => Ok(slot),
+            Tested::Followed(slot) | Tested::Unsettled(Some(slot)) => Ok(slot),
             Tested::Moved => Err(Rejection::Overtaken),
         }
     }
 
-    /// Tests whatever was heard since the last time.
+    /// Tests whatever was heard since the last time: up to the last heartbeat, where everything is as the database once
+    /// showed it, and then what only changes bodies.
     fn test(&self, tail: &Tail<Passed>) -> Tested {
         let mut tested = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = tail.since(tested.to) else { return Tested::Moved };
-        let mut progress = Progress { to: tail.end(), ..*tested };
+        let is_heartbeat = |(_, passed): &(Mark, &Passed)| matches!(passed, Passed::Heartbeat(_));
+        let cut = since.clone().rev().find(is_heartbeat).map(|(mark, _)| mark);
+        let mut progress = *tested;
         let mut extent = Cow::Borrowed(&self.page.extent);
         let mut sieve = self.sieve;
-        for passed in since {
+        let mut is_past_cut = cut.is_none();
+        for (mark, passed) in since {
             match passed {
-                Passed::Change(glance, _) if !sieve.lets_through(glance) => {}
-                Passed::Change(_, event) => match extent.effect_of(&event.change, progress.is_settled) {
-                    Effect::None => {}
-                    Effect::Rows { from, to } => {
-                        if !extent.to_mut().follow(&event.change, from, to) {
-                            return Tested::Moved;
+                Passed::Change { glance, .. } if !sieve.lets_through(glance) => {}
+                Passed::Change { event, is_outdated, .. } => {
+                    match extent.effect_of(&event.change, progress.is_settled) {
+                        Effect::None => {}
+                        // A product must not come in, or be shown, as it was before this node last answered it.
+                        Effect::Rows { to: Some(_), .. } if *is_outdated => return Tested::Moved,
+                        Effect::Rows { from, to } => {
+                            if is_past_cut && !extent.is_body(from, to.as_ref()) {
+                                let slot = self.followed(extent, progress);
+                                if slot.is_none() {
+                                    *tested = progress;
+                                }
+                                return Tested::Unsettled(slot);
+                            }
+                            if !extent.to_mut().follow(&event.change, from, to) {
+                                return Tested::Moved;
+                            }
+                            sieve = Sieve::of(&extent);
                         }
-                        sieve = Sieve::of(&extent);
+                        Effect::Lost => return Tested::Moved,
                     }
-                    Effect::Lost => return Tested::Moved,
-                },
+                }
                 Passed::Heartbeat(h) => progress.is_settled |= *h > self.read_by,
                 Passed::Answered(id, version) => {
                     if extent.rows.iter().any(|row| row.place.id == *id && row.version < *version) {
@@ -193,17 +222,22 @@ impl Slot {
                     }
                 }
             }
+            progress.to = mark;
+            is_past_cut |= cut == Some(mark);
         }
-        match extent {
-            Cow::Borrowed(_) => {
-                *tested = progress;
-                Tested::Stands
-            }
-            Cow::Owned(extent) => {
-                let page = Arc::new(Page::of(self.page.epoch, extent));
-                Tested::Followed(Self { page, sieve, read_by: self.read_by, tested: Mutex::new(progress) })
-            }
+        if let Some(slot) = self.followed(extent, progress) {
+            return Tested::Followed(slot);
         }
+        *tested = progress;
+        Tested::Stands
+    }
+
+    /// The slot of a stretch that has become another.
+    fn followed(&self, extent: Cow<'_, Extent>, progress: Progress) -> Option<Self> {
+        let Cow::Owned(extent) = extent else { return None };
+        let page = Arc::new(Page::of(self.page.epoch, extent));
+        let sieve = Sieve::of(&page.extent);
+        Some(Self { page, sieve, read_by: self.read_by, tested: Mutex::new(progress) })
     }
 }
 
@@ -244,7 +278,26 @@ mod tests {
         tail
     }
 
+    fn body(pages: &KeptPages, tail: &Tail<Passed>) -> Option<bytes::Bytes> {
+        match pages.get(KEY, tail) {
+            Lookup::Stands(page) => Some(page.body.clone()),
+            Lookup::Unsettled | Lookup::Moved | Lookup::Missing => None,
+        }
+    }
+
+    fn beat(tail: &mut Tail<Passed>, h: u64) {
+        tail.push(0, Some(Position(h)), Passed::Heartbeat(Position(h)), 10);
+    }
+
     fn hear(tail: &mut Tail<Passed>, before: &Product, after: &Product) {
+        hear_as(tail, before, after, false);
+    }
+
+    fn hear_outdated(tail: &mut Tail<Passed>, before: &Product, after: &Product) {
+        hear_as(tail, before, after, true);
+    }
+
+    fn hear_as(tail: &mut Tail<Passed>, before: &Product, after: &Product, is_outdated: bool) {
         let position = Position(after.version.get().unsigned_abs() * 10);
         let stamp = Stamp { epoch: Epoch(1), position, previous: None };
         let change = Change {
@@ -255,7 +308,12 @@ mod tests {
             words: None,
         };
         let event = ProductEvent { event_id: Uuid::nil(), time: OffsetDateTime::UNIX_EPOCH, stamp, change };
-        tail.push(0, Some(position), Passed::Change(Glance::of(&event.change), Arc::new(event)), 100);
+        tail.push(
+            0,
+            Some(position),
+            Passed::Change { glance: Glance::of(&event.change), event: Arc::new(event), is_outdated },
+            100,
+        );
     }
 
     fn admitted(page: Page, read_at: u64, tail: &Tail<Passed>) -> Result<Slot, Rejection> {
@@ -282,26 +340,52 @@ mod tests {
     fn what_comes_in_is_believed_only_after_the_log_has_shown_all_that_the_page_may_hold() {
         let pages = KeptPages::new(1 << 20);
         let mut tail = tail(&[]);
-        pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3.00")]), 5, &tail).expect("it stands")));
-        let body = |tail: &Tail<Passed>| match pages.get(KEY, tail) {
-            Lookup::Stands(page) => Some(page.body.clone()),
-            Lookup::Moved | Lookup::Missing => None,
-        };
-        let first = body(&tail).expect("it stands");
+        let page = Slot::admitted(cheap(vec![lamp(1, "3.00")]), (Position(5), Position(99)), tail.end(), &tail);
+        pages.keep(KEY, &Arc::new(page.expect("it stands")));
+        let first = body(&pages, &tail).expect("it stands");
         hear(&mut tail, &lamp(1, "3.00"), &lamp(2, "4.00"));
-        let second = body(&tail).expect("it stands");
-        assert!(first != second && second == body(&tail).expect("it still stands"));
+        let second = body(&pages, &tail).expect("it stands");
+        assert!(first != second && second == body(&pages, &tail).expect("it still stands"));
         hear(&mut tail, &lamp(2, "4.00"), &lamp(3, "6.00"));
-        let empty = body(&tail).expect("it is known to be empty");
+        beat(&mut tail, 35);
+        let empty = body(&pages, &tail).expect("it is known to be empty");
         // The page may be of a moment after this: then it has gone again, and only the log does not say so yet.
         hear(&mut tail, &lamp(3, "6.00"), &lamp(4, "5.00"));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Moved));
         assert!(matches!(pages.get(KEY, &tail), Lookup::Missing));
 
         pages.keep(KEY, &Arc::new(admitted(cheap(vec![]), 45, &tail).expect("it stands")));
-        tail.push(0, Some(Position(46)), Passed::Heartbeat(Position(46)), 10);
+        beat(&mut tail, 46);
         hear(&mut tail, &lamp(4, "6.00"), &lamp(5, "5.00"));
-        assert_ne!(body(&tail).expect("it has come in"), empty);
+        beat(&mut tail, 55);
+        assert_ne!(body(&pages, &tail).expect("it has come in"), empty);
+    }
+
+    #[test]
+    fn what_comes_or_goes_after_the_last_heartbeat_is_waited_for_and_bodies_are_not() {
+        let pages = KeptPages::new(1 << 20);
+        let mut tail = tail(&[]);
+        pages.keep(KEY, &Arc::new(admitted(cheap(vec![lamp(1, "3.00")]), 5, &tail).expect("it stands")));
+        beat(&mut tail, 15);
+        hear(&mut tail, &lamp(1, "3.00"), &lamp(2, "4.00"));
+        let changed = body(&pages, &tail).expect("it stands");
+        hear(&mut tail, &lamp(2, "4.00"), &lamp(3, "6.00"));
+        for _ in 0..2 {
+            assert!(matches!(pages.get(KEY, &tail), Lookup::Unsettled));
+        }
+        beat(&mut tail, 35);
+        assert_ne!(body(&pages, &tail).expect("it is known to be empty"), changed);
+    }
+
+    #[test]
+    fn a_product_does_not_come_in_as_it_was_before_this_node_answered_it() {
+        let pages = KeptPages::new(1 << 20);
+        let mut tail = tail(&[]);
+        pages.keep(KEY, &Arc::new(admitted(cheap(vec![]), 5, &tail).expect("it stands")));
+        beat(&mut tail, 15);
+        hear_outdated(&mut tail, &lamp(1, "6.00"), &lamp(2, "4.00"));
+        beat(&mut tail, 25);
+        assert!(matches!(pages.get(KEY, &tail), Lookup::Moved));
     }
 
     #[test]

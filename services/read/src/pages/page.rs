@@ -91,6 +91,10 @@ impl Page {
         for (row, item) in extent.rows.iter_mut().zip(items) {
             row.body = body.slice(item);
         }
+        // What stood in an earlier body must not hold on to all of it.
+        for row in extent.rows.iter_mut().skip(limit) {
+            row.body = Bytes::copy_from_slice(&row.body);
+        }
         let links = links(&query, next_cursor.as_deref());
         Self { epoch, extent, etag: EntityTag::of_body(&body), body, links }
     }

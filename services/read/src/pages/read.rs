@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use freshness::{Provenance, Rejection};
+use freshness::{Provenance, Rejection, Tail};
 use tokio::time::timeout;
 
 use super::kept::{KeptPages, Lookup, PageKey, Slot};
@@ -13,7 +13,7 @@ use super::query::PageQuery;
 use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::flight::Flights;
-use crate::log::{AsOf, SharedLog};
+use crate::log::{AsOf, Passed, SharedLog};
 use crate::measures;
 use crate::products::{Answer, Forward, NearMiss, Trace};
 use crate::sources::{Source, Sourced, Sources, Way, Work};
@@ -23,6 +23,11 @@ use crate::store;
 const READ_MAX: Duration = Duration::from_secs(5);
 /// Attempts until their outcome may be served: for each of them the list must have moved in between.
 const FLIGHTS_MAX: usize = 3;
+
+/// Heartbeats that are waited for: on each the page may have moved once more.
+const CUTS_MAX: usize = 3;
+/// Longest wait for one of them: twice the beat of the relay.
+const CUT_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// A page, and its `Catalog-As-Of`.
 type Read = (Answer<Arc<Page>>, Option<HeaderValue>);
@@ -101,13 +106,13 @@ impl Pages {
         }
         let as_of = |page: &Page| AsOf::header_for(as_of.as_deref(), page.epoch);
         let key = query.key();
-        let why = match kept.get(key, &log.tail()) {
+        let why = match self.settled(|tail| kept.get(key, tail)).await {
             Lookup::Stands(page) => {
                 measures::page_hit();
                 let as_of = as_of(&page);
                 return Ok((Answer { value: page, trace: Trace::Near }, as_of));
             }
-            Lookup::Moved => {
+            Lookup::Moved | Lookup::Unsettled => {
                 measures::page_request("moved");
                 NearMiss::Stale { is_stored: false }
             }
@@ -120,9 +125,12 @@ impl Pages {
         for _ in 0..FLIGHTS_MAX {
             let (shared, query) = (Arc::clone(&self.shared), Arc::clone(&query));
             let landed = self.flights.join(key, async move { shared.fill(key, query).await }).await;
-            let Filled { slot, source, is_kept } = landed.outcome.ok_or(ReadError::Lost)??;
+            let Filled { slot, source, is_kept } = match landed.outcome.ok_or(ReadError::Lost)? {
+                Err(ReadError::Behind) => break,
+                filled => filled?,
+            };
             // Each caller looks for itself: the log may have moved on since the flight read.
-            if let Some(page) = kept.stand(key, &slot, &log.tail()) {
+            if let Lookup::Stands(page) = self.settled(|tail| kept.stand(key, &slot, tail)).await {
                 let (why, near) = (Forward::Bypass, why.stored(is_kept));
                 let is_collapsed = landed.is_collapsed;
                 let trace = Trace::Forwarded { why, source, is_stored: false, is_collapsed, near };
@@ -130,7 +138,22 @@ impl Pages {
                 return Ok((Answer { value: page, trace }, as_of));
             }
         }
-        Err(ReadError::Behind)
+        // The list moves faster than it can be read and tested: then it is what one database shows, as of that.
+        self.shared.read_past((*query).clone(), demand, why).await
+    }
+
+    /// Looks until what it finds is as the database once showed it, or for as long as that may take.
+    async fn settled(&self, look: impl Fn(&Tail<Passed>) -> Lookup) -> Lookup {
+        for _ in 0..CUTS_MAX {
+            let heartbeat = self.shared.log.next_heartbeat();
+            let found = look(&self.shared.log.tail());
+            if !matches!(found, Lookup::Unsettled) {
+                return found;
+            }
+            // Without one nothing has changed, and the next look says so.
+            let _ = timeout(CUT_WAIT_MAX, heartbeat).await;
+        }
+        Lookup::Unsettled
     }
 }
 
