@@ -8,7 +8,8 @@ use events::Epoch;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
-use super::{position, read_epoch, terms};
+use super::position::position_after;
+use super::{read_epoch, terms};
 use crate::pages::{Begin, Filters, Found, LastSeen, Listing, PageQuery, SPARE, Sort, SortKey, Stage, Terms, Words};
 
 /// So many that have all the words are enough.
@@ -19,14 +20,14 @@ const ENOUGH_ROWS: i64 = 10;
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
     let Some(words) = &query.words else {
         let (epoch, found) = fetch(connection, list(query)).await?;
-        return Ok((epoch, Listing { stage: None, found, read_by: position(connection).await? }));
+        return Ok((epoch, Listing { stage: None, found, read_by: position_after(connection).await? }));
     };
     // What is found decides what is looked for next, all in one snapshot.
     let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
     let page = search_page(&mut snapshot, query, words).await?;
     snapshot.commit().await?;
     let (epoch, stage, found) = page;
-    Ok((epoch, Listing { stage: Some(stage), found, read_by: position(connection).await? }))
+    Ok((epoch, Listing { stage: Some(stage), found, read_by: position_after(connection).await? }))
 }
 
 /// The products that have all the words; if they are few, those that have some.

@@ -19,6 +19,22 @@ pub(crate) async fn position(connection: &mut PgConnection) -> Result<Position, 
     text.parse().map_err(|fault| sqlx::Error::Decode(Box::new(fault)))
 }
 
+/// A position that nothing has reached which a snapshot of before can show: what a replica has received may be replayed in
+/// part before it says so.
+pub(crate) async fn position_after(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+    let text = sqlx::query_scalar!(
+        r#"
+        select case
+            when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+            else pg_current_wal_insert_lsn()
+        end::text as "position!"
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    text.parse().map_err(|fault| sqlx::Error::Decode(Box::new(fault)))
+}
+
 /// The position of the primary, and whether that has made its epoch since it was started: until then another server may
 /// have gone on under the same number, and its tokens name positions of another history.
 pub(crate) async fn vouched_position(connection: &mut PgConnection) -> Result<(Position, bool), sqlx::Error> {
