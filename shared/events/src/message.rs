@@ -78,6 +78,11 @@ impl Change {
             (Some(_), Some(_)) => ChangeKind::Updated,
         }
     }
+
+    /// Whether what the product is found by in a search differs, or may.
+    pub fn changes_words(&self) -> bool {
+        self.kind() != ChangeKind::Updated || self.words.as_ref().is_none_or(|words| words.before.is_some())
+    }
 }
 
 /// A change and its place in the log.

@@ -84,7 +84,7 @@ impl Extent {
             Some(None) => row.map(|row| self.rows[row].place.clone()),
         };
         let to = to.filter(|place| self.holds(place));
-        if self.is_counted() {
+        if self.query.is_counted() {
             return self.effect_on_counted(row, to, was.then_some(&side), change.id);
         }
         match (row, &to) {
@@ -170,10 +170,6 @@ impl Extent {
         };
         is_begun && (self.is_whole || self.rows.last().is_some_and(|end| place.cmp_in(&end.place, sort).is_le()))
     }
-
-    fn is_counted(&self) -> bool {
-        matches!(self.query.begin, Begin::AtPage(2..))
-    }
 }
 
 /// The two sides of a change.
@@ -188,8 +184,7 @@ impl<'a> Sides<'a> {
     fn of(change: &'a Change) -> Self {
         let words = change.words.as_ref();
         let after_words = words.and_then(|words| words.after.as_deref());
-        let is_update = change.before.is_some() && change.after.is_some();
-        let changes_words = !is_update || words.is_none_or(|words| words.before.is_some());
+        let changes_words = change.changes_words();
         let before_words = if changes_words { words.and_then(|words| words.before.as_deref()) } else { after_words };
         Self {
             before: change.before.as_ref().map(|before| Listed::before(before, before_words)),

@@ -5,11 +5,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use catalog::{Brand, Category, Currency, ListFields, Price, Product, ProductId};
+use catalog::{Brand, Category, Currency, ListFields, Price, Product, ProductId, Stock};
 use events::Change;
 
 use super::extent::Extent;
-use super::query::{Begin, Sort};
+use super::query::Sort;
 
 /// Steps of a category that are hashed: catalogues are seldom deeper.
 const STEPS: usize = 4;
@@ -55,10 +55,9 @@ pub(crate) struct Sieve {
 
 impl Glance {
     pub(crate) fn of(change: &Change) -> Self {
-        let is_update = change.before.is_some() && change.after.is_some();
         Self {
             id: change.id,
-            changes_words: !is_update || change.words.as_ref().is_none_or(|words| words.before.is_some()),
+            changes_words: change.changes_words(),
             before: change.before.as_ref().map(Seen::before),
             after: change.after.as_ref().map(Seen::after),
         }
@@ -67,13 +66,16 @@ impl Glance {
 
 impl Seen {
     fn before(ListFields { price, brand, category, currency, stock, .. }: &ListFields) -> Self {
-        let (brand, categories) = (brand_hash(brand.as_ref()), category_hashes(category.as_ref()));
-        Self { price: price.minor(), brand, categories, currency: *currency, in_stock: stock.get() > 0 }
+        Self::new(*price, brand.as_ref(), category.as_ref(), *currency, *stock)
     }
 
     fn after(Product { price, brand, category, currency, stock, .. }: &Product) -> Self {
-        let (brand, categories) = (brand_hash(brand.as_ref()), category_hashes(category.as_ref()));
-        Self { price: price.minor(), brand, categories, currency: *currency, in_stock: stock.get() > 0 }
+        Self::new(*price, brand.as_ref(), category.as_ref(), *currency, *stock)
+    }
+
+    fn new(price: Price, brand: Option<&Brand>, category: Option<&Category>, currency: Currency, stock: Stock) -> Self {
+        let (brand, categories) = (brand_hash(brand), category_hashes(category));
+        Self { price: price.minor(), brand, categories, currency, in_stock: stock.get() > 0 }
     }
 }
 
@@ -94,7 +96,7 @@ impl Sieve {
             in_stock: filters.in_stock,
             is_search: extent.stage.is_some(),
             is_by_relevance: query.sort == Sort::Relevance,
-            is_counted: matches!(query.begin, Begin::AtPage(2..)),
+            is_counted: query.is_counted(),
         }
     }
 
@@ -106,7 +108,8 @@ impl Sieve {
         let after = glance.after.is_some_and(|after| self.passes(&after));
         let before = || glance.before.is_some_and(|before| self.passes(&before));
         if self.is_search {
-            // Which words are rare is told by all products; a rank by the product's own words alone.
+            // Which words are rare is told by all products, a rank by the product's own words alone. Two brands or categories
+            // of one hash are not missed: to exchange them changes words.
             glance.changes_words || before() != after || after && !self.is_by_relevance
         } else {
             after || self.is_counted && before()

@@ -97,6 +97,11 @@ impl PageQuery {
         Ok(query)
     }
 
+    /// Whether the page is counted from the beginning of the list, past which it does not know what stands there.
+    pub(crate) const fn is_counted(&self) -> bool {
+        matches!(self.begin, Begin::AtPage(2..))
+    }
+
     /// The cursor of the page after `last`.
     pub(crate) fn cursor_after(&self, last: &LastSeen) -> String {
         cursor::encode(last, self.binding())
