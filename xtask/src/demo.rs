@@ -1,5 +1,6 @@
 //! Demo products: made up, but the same on every machine, so that a page of the docs can name one.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use anyhow::Result;
@@ -144,7 +145,7 @@ pub(crate) fn write(count: u32, mut to: impl Write) -> Result<()> {
 fn product(number: u32) -> DemoProduct {
     let mut dice = Dice(u64::from(number));
     let category = *dice.pick(&CATEGORIES);
-    let slug = category.rsplit('/').next().expect("rsplit gives at least one part");
+    let slug = slug(category);
     let thing = slug.replace('-', " ");
     let (brand, series, colour) = (*dice.pick(&BRANDS), dice.pick(&SERIES), dice.pick(&COLOURS));
     let model = dice.below(900) + 100;
@@ -169,23 +170,13 @@ fn product(number: u32) -> DemoProduct {
 /// Paths of a storefront over demo products, distinct and the same every time: of ten about five are lists of a category in
 /// some order, three lists of a category within a range of prices, and two searches for names.
 pub fn storefront(count: usize) -> Vec<String> {
-    let mut paths = Vec::with_capacity(count);
-    let mut number = 0;
-    while paths.len() < count {
-        number += 1;
-        let path = storefront_path(&mut Dice(number));
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    paths
+    distinct(storefront_path).take(count).collect()
 }
 
 fn storefront_path(dice: &mut Dice) -> String {
     let path = *dice.pick(&CATEGORIES);
-    let thing = path.rsplit('/').next().expect("rsplit gives at least one part").replace('-', "+");
-    let depth = usize::try_from(dice.below(3)).expect("below 3") + 1;
-    let category = path.split('/').take(depth).collect::<Vec<_>>().join("/");
+    let thing = slug(path).replace('-', "+");
+    let category = branch(path, dice);
     let in_stock = *dice.pick(&["", "&in_stock=true"]);
     match dice.below(10) {
         0..5 => {
@@ -208,6 +199,109 @@ fn storefront_path(dice: &mut Dice) -> String {
             format!("/products/search?q={first}+{thing}{in_stock}")
         }
     }
+}
+
+/// Pages over demo products that are asked for too seldom to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColdPage {
+    /// A search for two words that some products have, within a range of prices.
+    TwoWords,
+    /// A list of a brand or a category that says how many products it holds.
+    Counted,
+    /// A search for one word.
+    OneWord,
+}
+
+impl ColdPage {
+    /// Distinct paths, the same every time: of searches for one word more than 3,000, of the others more than 100,000.
+    pub fn paths(self) -> impl Iterator<Item = String> {
+        distinct(move |dice| match self {
+            Self::TwoWords => two_words_path(dice),
+            Self::Counted => counted_path(dice),
+            Self::OneWord => one_word_path(dice),
+        })
+    }
+}
+
+fn two_words_path(dice: &mut Dice) -> String {
+    let words = match dice.below(4) {
+        0 => {
+            let things: Vec<&str> =
+                CATEGORIES.iter().map(|path| slug(path)).filter(|thing| thing.contains('-')).collect();
+            dice.pick(&things).replace('-', "+")
+        }
+        _ => format!("{}+{}", leading_word(dice), thing_word(dice)),
+    };
+    let range = price_range(dice);
+    let sort = dice.pick(&["", "", "", "&sort=price", "&sort=-price"]);
+    format!("/products/search?q={words}{range}{sort}")
+}
+
+fn counted_path(dice: &mut Dice) -> String {
+    let filter = if dice.below(2) == 0 {
+        format!("brand={}", dice.pick(&BRANDS).replace(' ', "+").replace('&', "%26"))
+    } else {
+        let path = *dice.pick(&CATEGORIES);
+        format!("category={}", branch(path, dice))
+    };
+    let range = if dice.below(4) == 0 { String::new() } else { price_range(dice) };
+    let in_stock = dice.pick(&["", "&in_stock=true", "&in_stock=false"]);
+    let sort = dice.pick(&["id", "name", "price", "-price", "-created_at"]);
+    format!("/products?count=exact&{filter}{range}{in_stock}&sort={sort}")
+}
+
+fn one_word_path(dice: &mut Dice) -> String {
+    let word = if dice.below(4) == 0 { thing_word(dice) } else { leading_word(dice) };
+    let in_stock = dice.pick(&["", "&in_stock=true", "&in_stock=false"]);
+    let sort = dice.pick(&["", "", "&sort=price", "&sort=-price"]);
+    let page = dice.pick(&["", "&page=2", "&page=3"]);
+    format!("/products/search?q={word}{in_stock}{sort}{page}")
+}
+
+/// Of a brand, a series or a colour.
+fn leading_word(dice: &mut Dice) -> String {
+    let text = match dice.below(3) {
+        0 => *dice.pick(&BRANDS),
+        1 => *dice.pick(&SERIES),
+        _ => *dice.pick(&COLOURS),
+    };
+    word_of(text, dice)
+}
+
+fn thing_word(dice: &mut Dice) -> String {
+    let path = *dice.pick(&CATEGORIES);
+    word_of(slug(path), dice)
+}
+
+fn word_of(text: &str, dice: &mut Dice) -> String {
+    // English text search ignores "can".
+    let words: Vec<&str> = text.split([' ', '&', '-']).filter(|word| !word.is_empty() && *word != "can").collect();
+    dice.pick(&words).to_lowercase()
+}
+
+fn price_range(dice: &mut Dice) -> String {
+    let (from, width) = (dice.below(30) * 10, dice.pick(&[10, 25, 50, 100]));
+    format!("&min_price={from}&max_price={}", from + width)
+}
+
+/// The thing at the leaf of a category.
+fn slug(category: &str) -> &str {
+    category.rsplit('/').next().expect("rsplit gives at least one part")
+}
+
+/// The category itself or one of those above it.
+fn branch(category: &str, dice: &mut Dice) -> String {
+    let depth = usize::try_from(dice.below(3)).expect("below 3") + 1;
+    category.split('/').take(depth).collect::<Vec<_>>().join("/")
+}
+
+/// Dice that are thrown for paths: a kind that has no more of them ends, after about a second.
+const THROWS_MAX: u64 = 1_000_000;
+
+/// What dice make of 1, 2, 3, each path once.
+fn distinct(path: impl Fn(&mut Dice) -> String) -> impl Iterator<Item = String> {
+    let mut seen = HashSet::new();
+    (1..=THROWS_MAX).map(move |number| path(&mut Dice(number))).filter(move |path| seen.insert(path.clone()))
 }
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): any seed gives a good sequence, also 1, 2, 3.
@@ -256,6 +350,27 @@ mod tests {
             .map(|part| paths.iter().filter(|path| path.contains(part)).count());
         assert_eq!(distinct.len(), 2_400);
         assert!(kinds.iter().all(|kind| *kind > 100), "{kinds:?}");
+    }
+
+    #[test]
+    fn cold_pages_are_distinct_and_of_every_kind() {
+        let kinds: [(ColdPage, &[&str]); 3] = [
+            (ColdPage::TwoWords, &["q=desk+lamp&", "min_price=0&max_price=100", "&sort=price", "&sort=-price"]),
+            (
+                ColdPage::Counted,
+                &["brand=Elm+%26+Ash&", "category=audio&", "bed/duvet&", "in_stock=false", "=-created_at"],
+            ),
+            (ColdPage::OneWord, &["q=ash", "q=lamp", "q=teal", "&page=3"]),
+        ];
+        assert!(ColdPage::OneWord.paths().count() > 3_000);
+        for (kind, parts) in kinds {
+            let paths: Vec<String> = kind.paths().take(2_000).collect();
+            let distinct: BTreeSet<&String> = paths.iter().collect();
+            assert_eq!(distinct.len(), paths.len());
+            for part in parts {
+                assert!(paths.iter().any(|path| path.contains(part)), "{kind:?}: {part}");
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::log::{Follower, SharedLog};
 use crate::near::Near;
 use crate::pages::Pages;
 use crate::products::Products;
+use crate::redis::Redis;
 use crate::sample::sample;
 use crate::sources::Sources;
 use crate::{http, log, measures, sources};
@@ -49,7 +50,7 @@ impl Node {
             Arc::new(SharedLog::new(horizon, lag_max, near, settings.near_silence_max(), settings.tail_bytes_max));
         let sources =
             Arc::new(Sources::new(&settings.replica_urls, settings.database_url.as_ref(), settings.reads_per_second()));
-        let cache = settings.cache.open()?;
+        let redis = Arc::new(Redis::new(settings.cache.open()?));
 
         sources::watch(&sources, &log, &health, &mut background);
         let follower = Follower::new(
@@ -61,8 +62,8 @@ impl Node {
         background.spawn("follow the log", follower.run(settings.nats_wait(), background.stop()));
 
         let app = Arc::new(App {
-            products: Products::new(cache, Arc::clone(&log), Arc::clone(&sources)),
-            pages: Arc::new(Pages::new(Arc::clone(&log), sources, settings.page_bytes_max)),
+            products: Products::new(Arc::clone(&redis), Arc::clone(&log), Arc::clone(&sources)),
+            pages: Arc::new(Pages::new(Arc::clone(&log), sources, redis, settings.page_bytes_max)),
             log,
             default_currency: settings.default_currency,
             cache_control: settings.cache_control.clone(),

@@ -11,6 +11,7 @@ mod measures;
 mod near;
 mod pages;
 mod products;
+mod redis;
 mod sample;
 mod sources;
 mod store;

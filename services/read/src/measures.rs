@@ -38,8 +38,9 @@ const CACHE_RESULTS: [(&str, &[&str]); 2] =
     [("near", &["hit", "miss", "bypass"]), ("redis", &["hit", "miss", "rejected", "error", "bypass"])];
 const REJECTIONS: [Rejection; 4] =
     [Rejection::OtherEpoch, Rejection::BelowFloor, Rejection::BeforeStart, Rejection::Overtaken];
-/// A page was kept and stands; was kept and may have changed; was not kept; or nothing kept may be served now.
-const PAGE_RESULTS: [&str; 4] = ["hit", "moved", "miss", "bypass"];
+/// A page was there and stands; was there and may have changed; was not there; or was not asked for there.
+const PAGE_RESULTS: [(&str, &[&str]); 2] =
+    [("near", &["hit", "moved", "miss", "bypass"]), ("redis", &["hit", "moved", "miss"])];
 const SOURCES: [Source; 2] = [Source::Replica, Source::Primary];
 /// How a read with a demand may end: answered by a tier, 503 or 504, or 400.
 const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "refused"];
@@ -47,7 +48,7 @@ const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "
 /// Looked up once: it is counted in every hot read.
 static NEAR_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(CACHE_REQUESTS, "tier" => "near", "result" => "hit"));
 
-static PAGE_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(PAGE_REQUESTS, "result" => "hit"));
+static PAGE_HITS: LazyLock<Counter> = LazyLock::new(|| counter!(PAGE_REQUESTS, "tier" => "near", "result" => "hit"));
 
 /// What every second shows of a node, also while nothing happens.
 pub(crate) struct Sample {
@@ -101,8 +102,10 @@ pub(crate) fn describe() {
             counter!(CACHE_REQUESTS, "tier" => tier, "result" => *result).absolute(0);
         }
     }
-    for result in PAGE_RESULTS {
-        counter!(PAGE_REQUESTS, "result" => result).absolute(0);
+    for (tier, results) in PAGE_RESULTS {
+        for result in results {
+            counter!(PAGE_REQUESTS, "tier" => tier, "result" => *result).absolute(0);
+        }
     }
     for rejection in REJECTIONS {
         for tier in ["redis", Source::Replica.word(), Source::Primary.word()] {
@@ -142,9 +145,9 @@ pub(crate) fn page_hit() {
     PAGE_HITS.increment(1);
 }
 
-/// A page was asked for.
-pub(crate) fn page_request(result: &'static str) {
-    counter!(PAGE_REQUESTS, "result" => result).increment(1);
+/// A page was asked for in `tier`.
+pub(crate) fn page_request(tier: &'static str, result: &'static str) {
+    counter!(PAGE_REQUESTS, "tier" => tier, "result" => result).increment(1);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no node has 2^53 of anything")]

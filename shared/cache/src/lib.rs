@@ -9,4 +9,4 @@ mod store;
 
 pub use entry::{Content, CorruptEntry, Entry};
 pub use settings::CacheSettings;
-pub use store::{Cache, CacheError};
+pub use store::{Cache, CacheError, PageKey};

@@ -15,6 +15,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a lost connection may wait before it is tried again.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
 
+/// A page is held no longer than this: whoever reads it checks it against all changes since, of which less are remembered
+/// than of products. So long it is worth while where another node asks for the same.
+const PAGE_TTL_MS: u64 = 60_000;
+
+/// What a page is held under: half a digest of its query.
+pub type PageKey = [u8; 16];
+
 /// Why Redis could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -100,6 +107,20 @@ impl Cache {
         pipeline
     }
 
+    /// The page that is held under a key.
+    pub async fn page(&self, key: PageKey) -> Result<Option<Bytes>, CacheError> {
+        let value: Option<Vec<u8>> =
+            redis::cmd("GET").arg(page_key(key)).query_async(&mut self.connection.clone()).await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    /// Holds a page in the place of whatever is there: it is not trusted, and the last one read is the newest but for a race.
+    pub async fn put_page(&self, key: PageKey, page: &[u8]) -> Result<(), CacheError> {
+        let mut command = redis::cmd("SET");
+        command.arg(page_key(key)).arg(page).arg("PX").arg(PAGE_TTL_MS);
+        Ok(command.exec_async(&mut self.connection.clone()).await?)
+    }
+
     /// The time to live, up to a tenth shorter by id, so that entries filled together do not expire together.
     fn jittered_ttl_ms(&self, id: ProductId) -> u64 {
         let ttl_ms = u64::try_from(self.time_to_live.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -107,4 +128,8 @@ impl Cache {
         let spread = id.get().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         ttl_ms - (ttl_ms / 10).saturating_mul(spread) / u64::from(u32::MAX)
     }
+}
+
+fn page_key(key: PageKey) -> String {
+    format!("freshet:page:{{{:032x}}}", u128::from_be_bytes(key))
 }

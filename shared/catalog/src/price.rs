@@ -48,6 +48,9 @@ pub enum PriceFault {
 }
 
 impl Price {
+    /// The largest amount in minor units, of whatever currency.
+    pub const MINOR_MAX: i64 = MINOR_MAX;
+
     /// The amount of `minor` units of `currency` (cents for USD, yen for JPY). `None` outside 0 to 999,999,999,999,999.
     pub fn from_minor(minor: i64, currency: Currency) -> Option<Self> {
         (0..=MINOR_MAX).contains(&minor).then_some(Self { units: minor, scale: currency.exponent() })

@@ -105,11 +105,16 @@ impl Log {
 
     /// Whether an entry from a cache may be served: only what the log vouches for.
     pub fn admit_cached(&self, id: ProductId, entry: Provenance) -> Result<(), Rejection> {
-        if !self.has_begun || entry.epoch != self.epoch {
+        self.admit_cached_page(entry.epoch, entry.read_at)?;
+        self.admit_version(id, entry.version)
+    }
+
+    /// The same of what was read of many products at once, before any of them is looked at.
+    pub fn admit_cached_page(&self, epoch: Epoch, read_at: Position) -> Result<(), Rejection> {
+        if !self.has_begun || epoch != self.epoch {
             return Err(Rejection::OtherEpoch);
         }
-        self.admit_version(id, entry.version)?;
-        self.admit_position(entry.read_at)
+        self.admit_position(read_at)
     }
 
     /// Whether a row just read from a database may be served.
@@ -222,7 +227,8 @@ impl Log {
         if read_at > self.start { Ok(()) } else { Err(Rejection::BeforeStart) }
     }
 
-    fn admit_version(&self, id: ProductId, version: Version) -> Result<(), Rejection> {
+    /// Whether a version of a product may be served, wherever it is from.
+    pub fn admit_version(&self, id: ProductId, version: Version) -> Result<(), Rejection> {
         if version >= self.floor(id) { Ok(()) } else { Err(Rejection::BelowFloor) }
     }
 

@@ -21,6 +21,12 @@ pub(super) struct Aside {
     pub(super) ops_port: u16,
 }
 
+impl Aside {
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
 impl Drop for Aside {
     fn drop(&mut self) {
         self.process.kill9();

@@ -4,11 +4,13 @@
 //! whatever slows the machine for a while slows both.
 
 mod aside;
+mod cold;
 mod hot;
 mod http;
 mod machine;
 mod memory;
 mod miss;
+mod page_memory;
 mod pages;
 mod propagation;
 pub(crate) mod quality;
@@ -80,6 +82,8 @@ const WAL_SEGMENTS: usize = 48;
 const POLL: Duration = Duration::from_millis(50);
 /// Longest wait until the replicas have replayed them.
 const REPLAY_MAX: Duration = Duration::from_mins(1);
+/// Longest wait until the stream holds the events of all products that were loaded: a million wait for some minutes.
+const RELAY_MAX: Duration = Duration::from_mins(10);
 
 /// Brings the databases to where servers are that have run for a while: their write-ahead log goes round in segments that
 /// are there, where a new server fills each with zeros first; and nothing is left to be done in the middle of some round.
@@ -103,6 +107,19 @@ fn run_in(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the stream holds every event: one that comes late is work, and leaves no page as it is.
+fn until_relayed(stack: &Stack) -> Result<()> {
+    let (primary, begun) = (http::port_of(&stack.urls().database)?, Instant::now());
+    while postgres::query(primary, "select exists (select from outbox)")? == "t" {
+        ensure!(begun.elapsed() < RELAY_MAX, "the relay does not follow the primary");
+        if interrupt::is_pending() {
+            bail!("interrupted");
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
 /// Waits until every replica has what the primary has now.
 fn until_replicated(stack: &Stack) -> Result<()> {
     let urls = stack.urls();
@@ -117,18 +134,20 @@ fn until_replicated(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// Measures `rows` one after another on one stack.
+/// Measures `rows` one after another on one stack, those that need the fewest products first: each finds as many as it
+/// needs, whatever is measured beside it.
 pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn Fn(&str)) -> Result<Results> {
-    let products = rows.iter().map(|row| row.products).max().unwrap_or(0).min(extent.products_max);
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|row| row.products);
     let service_env = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let scratch = Scratch::new("bench")?;
-    let options = Options { products, service_env: BTreeMap::from(service_env), ..Options::default() };
+    let options = Options { products: 0, service_env: BTreeMap::from(service_env), ..Options::default() };
     let stack = Stack::start(options, &scratch.path().join("stack"), bin_dir, say)?;
-    run_in(&stack)?;
     let mut bench =
-        Bench { extent, stack, products, bin_dir: bin_dir.to_owned(), say, disturbed: Cell::new(0), scratch };
+        Bench { extent, stack, products: 0, bin_dir: bin_dir.to_owned(), say, disturbed: Cell::new(0), scratch };
     let mut results = Results::new(machine::describe()?);
     for row in rows {
+        bench.grow(row.products.min(extent.products_max))?;
         bench.say(&format!("{}: {}", row.name, row.title));
         let lines = (row.measure)(&mut bench).with_context(|| format!("the row {} cannot be measured", row.name))?;
         if let Some((name, last_log_lines)) = bench.stack.dead() {
@@ -143,6 +162,17 @@ pub(crate) fn measure(rows: &[&Row], extent: Extent, bin_dir: &Path, say: &dyn F
 }
 
 impl Bench<'_> {
+    /// Brings the catalogue to so many products, and the databases to rest.
+    fn grow(&mut self, products: u32) -> Result<()> {
+        if products > self.products {
+            self.stack.grow(products, self.say)?;
+            self.products = products;
+            until_relayed(&self.stack)?;
+            run_in(&self.stack)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn say(&self, what: &str) {
         (self.say)(what);
     }

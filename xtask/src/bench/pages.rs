@@ -142,7 +142,7 @@ fn measure_hits(bench: &mut Bench) -> Result<Vec<Line>> {
             let ask = [
                 "pages",
                 "--read",
-                &url(&node),
+                &node.url(),
                 "--paths",
                 &paths.display().to_string(),
                 "--changes",
@@ -199,7 +199,7 @@ fn measure_truth(bench: &mut Bench) -> Result<Vec<Line>> {
     let ask = [
         "pages",
         "--read",
-        &url(&node),
+        &node.url(),
         "--paths",
         &paths.display().to_string(),
         "--changes",
@@ -210,7 +210,7 @@ fn measure_truth(bench: &mut Bench) -> Result<Vec<Line>> {
         "1",
     ]
     .map(str::to_owned);
-    let check = ["check", "--read", &url(&node), "--paths", &paths.display().to_string()].map(str::to_owned);
+    let check = ["check", "--read", &node.url(), "--paths", &paths.display().to_string()].map(str::to_owned);
     let (mut checked, mut wrong) = (0, 0);
     while checked < wanted {
         bench.load::<Asked>(&ask)?;
@@ -248,10 +248,6 @@ fn storefront(bench: &mut Bench) -> Result<(PathBuf, Aside)> {
         get(node.port, path).with_context(|| format!("{path} of the storefront"))?;
     }
     Ok((file, node))
-}
-
-fn url(node: &Aside) -> String {
-    format!("http://127.0.0.1:{}", node.port)
 }
 
 /// Who changes prices and stocks.

@@ -1,6 +1,5 @@
 //! The row of propagation: from a patch to its being visible on every read node.
 
-use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use super::Bench;
 use super::http::{get, port_of};
 use super::row::{Bar, Line, Row, Side, Unit};
+use super::tool::Quantiles;
 
 /// The products that are patched, chosen evenly.
 const PRODUCTS: u32 = 10_000;
@@ -46,19 +46,6 @@ pub(super) const PROPAGATION: Row = Row {
     packages: &[],
     measure,
 };
-
-/// Milliseconds that half, and all but one in a hundred, did not exceed.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Quantiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl fmt::Display for Quantiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
-    }
-}
 
 /// What the load generator prints for patches.
 #[derive(Debug, Deserialize)]

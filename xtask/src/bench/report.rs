@@ -110,7 +110,7 @@ impl Results {
              bar is missed, `--list` names the rows, and `cargo xtask bench ROW…` measures some of them.\n\n\
              Machine: {}. Everything runs on it at the same time: the load generator, the servers and the services, as \
              release builds with half of the cores as threads each (the NATS server too), in a stack of their own whose \
-             databases have been run in.\n\n\
+             databases have been run in. The catalogue grows from row to row: each finds as many products as it needs.\n\n\
              Each row is a ratio of two sides that are measured by turns in the same run: a warm-up of both, then \
              rounds in which the side that begins changes. A figure is the median of its rounds; the ratio is the \
              median of the rounds' own ratios, with the least and the most in parentheses. Absolute figures belong to \

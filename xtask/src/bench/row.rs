@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, hot, memory, miss, pages, propagation, replay};
+use super::{Bench, cold, hot, memory, miss, page_memory, pages, propagation, replay};
 
 /// One question that the benchmarks answer.
 pub(crate) struct Row {
@@ -13,14 +13,14 @@ pub(crate) struct Row {
     pub(crate) title: &'static str,
     /// What is measured, and how, for readers of the report.
     pub(crate) meaning: &'static str,
-    /// Demo products that it needs.
+    /// Demo products in the catalogue when it is measured.
     pub(crate) products: u32,
     /// Debian packages beside those of a stack.
     pub(crate) packages: &'static [&'static str],
     pub(crate) measure: fn(&mut Bench) -> Result<Vec<Line>>,
 }
 
-pub(crate) const ROWS: [Row; 11] = [
+pub(crate) const ROWS: [Row; 14] = [
     hot::GET,
     hot::NGINX,
     hot::REDIS,
@@ -30,6 +30,9 @@ pub(crate) const ROWS: [Row; 11] = [
     replay::REPLAY,
     hot::CPU,
     pages::HOT,
+    cold::PAGES,
+    cold::PAGES_OF_A_MILLION,
+    page_memory::PAGE_MEMORY,
     pages::HITS,
     pages::TRUTH,
 ];

@@ -1,6 +1,7 @@
 //! Load generators: programs that run to their end and say what they measured, or are ended with us.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -10,11 +11,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use xtask::interrupt;
 
 /// Between two looks at a running tool: short beside a round.
 const POLL: Duration = Duration::from_millis(5);
+
+/// Milliseconds that half, all but one in a hundred, and all of the times did not exceed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Quantiles {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) max: f64,
+}
+
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
+    }
+}
 
 /// A running program in a group of its own, killed with its children when dropped.
 struct Running(Child);

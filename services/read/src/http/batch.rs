@@ -18,14 +18,14 @@ use crate::App;
 use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::AsOf;
-use crate::pages::{Parameters, QueryFault};
+use crate::pages::{Fields, Parameters, QueryFault};
 use crate::products::Trace;
 
 /// One answer stays small enough to be made and sent at once.
 const NAMED_MAX: usize = 100;
 pub(super) const PARAMETERS: [&str; 2] = ["ids", "skus"];
 
-/// Names of products; at most one of the two, and nothing beside it
+/// Names of products; at most one of the two, and beside it only `fields`
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `Named` reads")]
@@ -77,16 +77,21 @@ pub(super) async fn get_batch(
     demand: &Demand,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
-    let (body, trace, as_of) = match Named::read(pairs)? {
+    let (named, fields) = Named::read(pairs)?;
+    let (body, trace, as_of) = match named {
         Named::Ids(ids) => {
             let as_of = app.log.as_of();
             let answer = app.products.by_ids(&ids, demand).await?;
             let oldest = answer.value.values().map(|entry| entry.epoch).min().unwrap_or_default();
-            (body(&ids, |id| answer.value.get(id)), answer.trace, AsOf::header_for(as_of.as_deref(), oldest))
+            (
+                body(&ids, fields.as_ref(), |id| answer.value.get(id)),
+                answer.trace,
+                AsOf::header_for(as_of.as_deref(), oldest),
+            )
         }
         Named::Skus(skus) => {
             let (answer, as_of) = app.products.by_skus(&skus, demand).await?;
-            (body(&skus, |sku| answer.value.get(sku)), answer.trace, as_of)
+            (body(&skus, fields.as_ref(), |sku| answer.value.get(sku)), answer.trace, as_of)
         }
     };
     let found = Cacheable { etag: EntityTag::of_body(&body), body, cache_status: Trace::to_string(&trace), as_of };
@@ -94,14 +99,16 @@ pub(super) async fn get_batch(
 }
 
 impl Named {
-    fn read(pairs: Vec<(String, String)>) -> Result<Self, QueryFault> {
-        let mut parameters = Parameters::new(&PARAMETERS, pairs)?;
+    fn read(pairs: Vec<(String, String)>) -> Result<(Self, Option<Fields>), QueryFault> {
+        let [ids, skus] = PARAMETERS;
+        let mut parameters = Parameters::new(&[ids, skus, "fields"], pairs)?;
         let ids = parameters.read("ids", |text| names(&text));
         let skus = parameters.read("skus", |text| names(&text));
+        let fields = parameters.read("fields", Fields::try_from);
         parameters.finish()?;
         match (ids, skus) {
-            (Some(ids), None) => Ok(Self::Ids(ids)),
-            (None, Some(skus)) => Ok(Self::Skus(skus)),
+            (Some(ids), None) => Ok((Self::Ids(ids), fields)),
+            (None, Some(skus)) => Ok((Self::Skus(skus), fields)),
             _ => Err(QueryFault::Malformed("query parameters ids and skus exclude each other".to_owned())),
         }
     }
@@ -126,8 +133,8 @@ where
     Ok(names)
 }
 
-/// Puts the bodies together as they are, without reading them.
-fn body<'a, N: Serialize>(names: &[N], entry: impl Fn(&N) -> Option<&'a Entry>) -> Bytes {
+/// Puts the bodies together as they are, or what is asked for of them.
+fn body<'a, N: Serialize>(names: &[N], fields: Option<&Fields>, entry: impl Fn(&N) -> Option<&'a Entry>) -> Bytes {
     let mut body = br#"{"items":["#.to_vec();
     let mut missing = Vec::new();
     for name in names {
@@ -138,7 +145,10 @@ fn body<'a, N: Serialize>(names: &[N], entry: impl Fn(&N) -> Option<&'a Entry>) 
         if !body.ends_with(b"[") {
             body.push(b',');
         }
-        body.extend_from_slice(product);
+        match fields {
+            None => body.extend_from_slice(product),
+            Some(fields) => fields.push(product, &mut body),
+        }
     }
     body.extend_from_slice(br#"],"next_cursor":null,"missing":"#);
     serde_json::to_writer(&mut body, &missing).expect("numbers and strings always serialize");

@@ -63,6 +63,7 @@ impl HotAnswers {
         match path {
             LIST => self.page(head, LIST),
             SEARCH => self.page(head, SEARCH),
+            _ if head.uri.query().is_some() => None,
             _ => self.product(path.strip_prefix(PRODUCTS)?.parse().ok()?, head),
         }
     }
@@ -85,7 +86,8 @@ impl HotAnswers {
         }
         let pairs = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let read = if route == SEARCH { PageQuery::search } else { PageQuery::list };
-        let (page, as_of) = self.app.pages.at_hand(&read(pairs, self.app.default_currency).ok()?)?;
+        let query = read(pairs, self.app.default_currency).ok().filter(|query| query.fields.is_none())?;
+        let (page, as_of) = self.app.pages.at_hand(&query)?;
         let mut answer = self.answer(&page.body, page.etag.header(), as_of);
         if let Some(links) = &page.links {
             answer.headers_mut().insert(header::LINK, links.clone());

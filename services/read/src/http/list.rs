@@ -27,16 +27,18 @@ pub(super) async fn get_list(
 /// One page of a list or of a search.
 pub(super) async fn page(
     app: &App,
-    query: PageQuery,
+    mut query: PageQuery,
     demand: &Demand,
     request: &HeaderMap,
 ) -> Result<Response, ReadError> {
+    let fields = query.fields.take();
     let (page, cache_status, as_of) = if query.filters.are_contradictory() {
         (Arc::new(Page::empty(query)), NOT_ASKED.to_owned(), None)
     } else {
         let (answer, as_of) = app.pages.get(query, demand).await?;
         (answer.value, answer.trace.to_string(), as_of)
     };
+    let page = fields.map_or_else(|| Arc::clone(&page), |fields| Arc::new(page.sparse(&fields)));
     let found = Cacheable { etag: page.etag.clone(), body: page.body.clone(), cache_status, as_of };
     let mut answer = conditional(request, &app.cache_control, found);
     if let Some(links) = &page.links {

@@ -7,6 +7,7 @@ mod list;
 mod page_params;
 mod product;
 mod search;
+mod suggest;
 
 use std::sync::Arc;
 
@@ -75,6 +76,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(product::get_product))
         .routes(routes!(get_products))
         .routes(routes!(search::search_products))
+        .routes(routes!(suggest::suggest))
 }
 
 /// A list of products, or named products

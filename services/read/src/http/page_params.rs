@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema};
 
-use crate::pages::{LIMIT_DEFAULT, LIMIT_MAX, PAGED_ROWS_MAX, Sort, WORDS_LENGTH_MAX};
+use crate::pages::{COUNTED_MAX, LIMIT_DEFAULT, LIMIT_MAX, PAGED_ROWS_MAX, Sort, WORDS_LENGTH_MAX};
 
 /// What a plain list takes.
 pub(crate) struct ListParams;
@@ -80,8 +80,31 @@ fn shared(sorts: &[Sort]) -> Vec<Parameter> {
             ),
             whole(PAGED_ROWS_MAX).default(Some(json!(1))),
         ),
+        parameter(
+            "count",
+            &format!(
+                "Tell in `total` how many products the whole list has. `exact`: counted up to {COUNTED_MAX}; what is beyond \
+                 is estimated from the database's statistics, and says so. `estimated`: the same where to count would take \
+                 longer than to answer the page."
+            ),
+            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["exact", "estimated"])),
+        ),
+        parameter(
+            "facets",
+            "Tell in `facets` how many products of the whole list, with all its filters, have which values: one or more of \
+             `brand`, `category` (one step below the list's own) and `price` (bands of prices in `currency`), separated by \
+             commas. The 50 most usual values of each.",
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some("^(brand|category|price)(,(brand|category|price))*$")),
+        ),
+        parameter(FIELDS, FIELDS_DESCRIPTION, ObjectBuilder::new().schema_type(Type::String)),
     ]
 }
+
+pub(super) const FIELDS: &str = "fields";
+pub(super) const FIELDS_DESCRIPTION: &str = "Only these fields of each product, separated by commas, such as `id,name,price`; \
+    all if it is not given.";
 
 const SORT: &str = "The order; equal ones stand by id. `-` is descending: `-price` the dearest first, `-created_at` the \
     newest first. Names are compared by their Unicode code points. `price` and `-price` hold only products with a price \

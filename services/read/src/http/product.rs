@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use bootstrap::{ApiPath, Problem};
+use bootstrap::{ApiPath, ApiQuery, Problem};
 use cache::Content;
 use catalog::{Product, ProductId};
 
@@ -15,6 +15,7 @@ use crate::App;
 use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::log::AsOf;
+use crate::pages::Fields;
 
 /// One product
 #[utoipa::path(
@@ -23,6 +24,7 @@ use crate::log::AsOf;
     tag = "products",
     params(
         ("id" = ProductId, Path, description = "The product's id"),
+        ("fields" = Option<String>, Query, description = "Only these fields of the product, separated by commas, such as `id,name,price`; all if it is not given"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the version that the client holds"),
         ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
         ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
@@ -41,9 +43,11 @@ use crate::log::AsOf;
 pub(crate) async fn get_product(
     State(app): State<Arc<App>>,
     ApiPath(id): ApiPath<ProductId>,
+    ApiQuery(pairs): ApiQuery<Vec<(String, String)>>,
     demand: Demand,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
+    let fields = Fields::alone(pairs).map_err(ReadError::from)?;
     let as_of = app.log.as_of();
     let answer = app.products.get(id, &demand).await?;
     let as_of = AsOf::header_for(as_of.as_deref(), answer.value.epoch);
@@ -52,6 +56,7 @@ pub(crate) async fn get_product(
         promise(refusal.headers_mut(), answer.trace.to_string(), as_of);
         return Ok(refusal);
     };
+    let body = fields.map_or_else(|| body.clone(), |fields| fields.of_product(&body));
     let etag = EntityTag::of_version(answer.value.version);
     let found = Cacheable { body, etag, cache_status: answer.trace.to_string(), as_of };
     Ok(conditional(&request, &app.cache_control, found))

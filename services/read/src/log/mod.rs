@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use axum::http::HeaderValue;
 use cache::Entry;
-use catalog::ProductId;
+use catalog::{ProductId, Version};
 use events::{Epoch, Message, Position};
 use freshness::{Applied, Kept, Log, Mark, Provenance, Rejection, Requirement, Tail};
 use time::format_description::BorrowedFormatItem;
@@ -300,6 +300,20 @@ impl SharedLog {
         let admitted = state.log.admit_page(epoch, read_at);
         self.publish(&state.log);
         admitted
+    }
+
+    /// Whether what a cache holds of a query may be looked at.
+    pub(crate) fn admit_cached_page(&self, epoch: Epoch, read_at: Position) -> Result<(), Rejection> {
+        self.lock().log.admit_cached_page(epoch, read_at)
+    }
+
+    /// Whether all of these products may be served at these versions.
+    pub(crate) fn admit_versions(
+        &self,
+        mut products: impl Iterator<Item = (ProductId, Version)>,
+    ) -> Result<(), Rejection> {
+        let state = self.lock();
+        products.try_for_each(|(id, version)| state.log.admit_version(id, version))
     }
 
     /// Takes note of an answer that is about to be given: nothing older follows it, from any tier or from near.

@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 use super::cursor::{LastSeen, SortKey};
 use super::filters::Filters;
 use super::query::{Begin, PageQuery, Sort};
-use super::terms::Stage;
+use super::tally::Tally;
+use super::terms::{Reach, Stage};
 
 /// Rows that are read beyond the page and the one after it: so many products may leave before it is read anew.
 pub(crate) const SPARE: u32 = 6;
@@ -28,6 +29,7 @@ pub(crate) struct Extent {
     pub(crate) rows: Vec<Row>,
     /// Whether the list ends with the last of them.
     pub(crate) is_whole: bool,
+    pub(crate) tally: Tally,
 }
 
 /// A product in a stretch.
@@ -47,6 +49,8 @@ pub(crate) enum Effect {
     Rows {
         from: Option<usize>,
         to: Option<LastSeen>,
+        /// Whether what is told of the whole list changes.
+        tallies: bool,
     },
     /// What stands there now is not known.
     Lost,
@@ -70,8 +74,9 @@ impl Extent {
             if is_unknown(&side.before, was) || is_unknown(&side.after, is) {
                 return Effect::Lost;
             }
-            // How many have all the words decides whether those count that have some.
-            if was != is || stage.is_weighed && side.changes_words {
+            // How many have all the words, and whole ones, decides how far the search reaches.
+            let may_change_reach = stage.is_weighed || stage.reach == Reach::All && is;
+            if was != is || may_change_reach && side.changes_words {
                 return Effect::Lost;
             }
         }
@@ -84,46 +89,40 @@ impl Extent {
             Some(None) => row.map(|row| self.rows[row].place.clone()),
         };
         let to = to.filter(|place| self.holds(place));
-        if self.query.is_counted() {
-            return self.effect_on_counted(row, to, was.then_some(&side), change.id);
-        }
+        let tallies = self.tally.is_touched(self.query.wanted, &self.query.filters, self.listed(&side));
+        // A page that is counted from the beginning does not know what stands before it.
+        let to = if self.query.is_counted() {
+            if !self.leaves_order(row, to.as_ref(), was.then_some(&side), change.id) {
+                return Effect::Lost;
+            }
+            to.filter(|_| row.is_some())
+        } else {
+            to
+        };
         match (row, &to) {
-            (None, None) => Effect::None,
-            (None, Some(_)) if !is_settled => Effect::Lost,
-            _ => Effect::Rows { from: row, to },
+            (None, None) if !tallies => Effect::None,
+            (None, _) if !is_settled => Effect::Lost,
+            _ => Effect::Rows { from: row, to, tallies },
         }
     }
 
-    /// A page that is counted from the beginning does not know what stands before it.
-    fn effect_on_counted(
-        &self,
-        row: Option<usize>,
-        to: Option<LastSeen>,
-        was: Option<&Sides<'_>>,
-        id: ProductId,
-    ) -> Effect {
+    /// Whether a change leaves the products of the list, up to the end of the stretch, in their order.
+    fn leaves_order(&self, row: Option<usize>, to: Option<&LastSeen>, was: Option<&Sides<'_>>, id: ProductId) -> bool {
         let sort = self.query.sort;
-        match row {
-            Some(row) if to.as_ref() == Some(&self.rows[row].place) => Effect::Rows { from: Some(row), to },
-            Some(_) => Effect::Lost,
-            None => {
-                let was = was.and_then(|side| Some((side, side.before.as_ref()?))).map(|(side, before)| {
-                    side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort))
-                });
-                match (was, to) {
-                    (None, None) => Effect::None,
-                    (Some(None), None) if sort == Sort::Relevance => Effect::None,
-                    (Some(Some(key)), to) => {
-                        let was = LastSeen { key, id };
-                        if !self.holds(&was) && to.is_none() || to.as_ref() == Some(&was) {
-                            Effect::None
-                        } else {
-                            Effect::Lost
-                        }
-                    }
-                    _ => Effect::Lost,
-                }
+        if let Some(row) = row {
+            return to == Some(&self.rows[row].place);
+        }
+        let was = was.and_then(|side| Some((side, side.before.as_ref()?))).map(|(side, before)| {
+            side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort))
+        });
+        match (was, to) {
+            (None, None) => true,
+            (Some(None), None) => sort == Sort::Relevance,
+            (Some(Some(key)), to) => {
+                let was = LastSeen { key, id };
+                !self.holds(&was) && to.is_none() || to == Some(&was)
             }
+            _ => false,
         }
     }
 
@@ -132,8 +131,17 @@ impl Extent {
         from.is_some_and(|from| to == Some(&self.rows[from].place))
     }
 
-    /// Puts an effect into the rows; whether the page is still known.
-    pub(crate) fn follow(&mut self, change: &Change, from: Option<usize>, to: Option<LastSeen>) -> bool {
+    /// Puts an effect into the rows and the tally; whether the page is still known.
+    pub(crate) fn follow(&mut self, change: &Change, from: Option<usize>, to: Option<LastSeen>, tallies: bool) -> bool {
+        if tallies {
+            let side = Sides::of(change);
+            let mut tally = std::mem::take(&mut self.tally);
+            let is_known = tally.follow(self.query.wanted, &self.query.filters, self.listed(&side));
+            self.tally = tally;
+            if !is_known {
+                return false;
+            }
+        }
         if let Some(from) = from {
             self.rows.remove(from);
         }
@@ -159,6 +167,11 @@ impl Extent {
                     _ => true,
                 }
         })
+    }
+
+    /// The sides of a change that stand in the list.
+    fn listed<'s, 'a>(&self, side: &'s Sides<'a>) -> [Option<&'s Listed<'a>>; 2] {
+        [&side.before, &side.after].map(|listed| listed.as_ref().filter(|listed| self.passes(Some(listed))))
     }
 
     /// Whether a place lies between where the page begins, or the list if pages are counted, and the last row.
@@ -195,13 +208,13 @@ impl<'a> Sides<'a> {
 }
 
 /// What of a product decides where it stands, on one side of a change.
-struct Listed<'a> {
+pub(super) struct Listed<'a> {
     name: &'a Name,
-    brand: Option<&'a str>,
-    category: Option<&'a str>,
+    pub(super) brand: Option<&'a str>,
+    pub(super) category: Option<&'a str>,
     /// In minor units.
-    price: i64,
-    currency: Currency,
+    pub(super) price: i64,
+    pub(super) currency: Currency,
     in_stock: bool,
     /// Not known of what was before; it never changes.
     created_at: Option<OffsetDateTime>,

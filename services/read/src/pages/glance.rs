@@ -50,7 +50,8 @@ pub(crate) struct Sieve {
     in_stock: Option<bool>,
     is_search: bool,
     is_by_relevance: bool,
-    is_counted: bool,
+    /// Whether it matters also what has left the list.
+    sees_before: bool,
 }
 
 impl Glance {
@@ -96,7 +97,7 @@ impl Sieve {
             in_stock: filters.in_stock,
             is_search: extent.stage.is_some(),
             is_by_relevance: query.sort == Sort::Relevance,
-            is_counted: query.is_counted(),
+            sees_before: query.is_counted() || !query.wanted.is_nothing(),
         }
     }
 
@@ -110,9 +111,9 @@ impl Sieve {
         if self.is_search {
             // Which words are rare is told by all products, a rank by the product's own words alone. Two brands or categories
             // of one hash are not missed: to exchange them changes words.
-            glance.changes_words || before() != after || after && !self.is_by_relevance
+            glance.changes_words || before() != after || after && (self.sees_before || !self.is_by_relevance)
         } else {
-            after || self.is_counted && before()
+            after || self.sees_before && before()
         }
     }
 

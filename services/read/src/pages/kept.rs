@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cache::PageKey;
+use catalog::{ProductId, Version};
 use events::Position;
 use freshness::{Mark, Rejection, Tail};
 use quick_cache::Weighter;
@@ -15,9 +17,6 @@ use super::extent::{Effect, Extent};
 use super::glance::Sieve;
 use super::page::Page;
 use crate::log::Passed;
-
-/// Beginning of the digest of a query: two queries share it once in 2^128 times.
-pub(crate) type PageKey = [u8; 16];
 
 /// What a page takes beside its body: its query, headers, counters and the cache's own record of it.
 const PAGE_BYTES: u64 = 1_200;
@@ -78,7 +77,7 @@ impl Weighter<PageKey, Arc<Slot>> for ByBytes {
     fn weight(&self, _: &PageKey, slot: &Arc<Slot>) -> u64 {
         let Page { extent, body, .. } = &*slot.page;
         let spare: usize = extent.rows.iter().skip(extent.query.limit as usize).map(|row| row.body.len()).sum();
-        PAGE_BYTES + ROW_BYTES * extent.rows.len() as u64 + (body.len() + spare) as u64
+        PAGE_BYTES + ROW_BYTES * extent.rows.len() as u64 + (body.len() + spare) as u64 + extent.tally.bytes()
     }
 }
 
@@ -180,6 +179,21 @@ impl Slot {
         }
     }
 
+    /// The products of the page, and what is spare, with the versions that they will have once all that was heard is tested.
+    pub(super) fn versions(&self, tail: &Tail<Passed>) -> Vec<(ProductId, Version)> {
+        let to = self.tested.lock().unwrap_or_else(PoisonError::into_inner).to;
+        let mut versions: Vec<(ProductId, Version)> =
+            self.page.extent.rows.iter().map(|row| (row.place.id, row.version)).collect();
+        for (_, passed) in tail.since(to).into_iter().flatten() {
+            if let Passed::Change { event, .. } = passed
+                && let Some((_, version)) = versions.iter_mut().find(|(id, _)| *id == event.change.id)
+            {
+                *version = event.change.version.max(*version);
+            }
+        }
+        versions
+    }
+
     /// Tests whatever was heard since the last time: up to the last heartbeat, where everything is as the database once
     /// showed it, and then what only changes bodies.
     fn test(&self, tail: &Tail<Passed>) -> Tested {
@@ -199,15 +213,15 @@ impl Slot {
                         Effect::None => {}
                         // A product must not come in, or be shown, as it was before this node last answered it.
                         Effect::Rows { to: Some(_), .. } if *is_outdated => return Tested::Moved,
-                        Effect::Rows { from, to } => {
-                            if is_past_cut && !extent.is_body(from, to.as_ref()) {
+                        Effect::Rows { from, to, tallies } => {
+                            if is_past_cut && (tallies || !extent.is_body(from, to.as_ref())) {
                                 let slot = self.followed(extent, progress);
                                 if slot.is_none() {
                                     *tested = progress;
                                 }
                                 return Tested::Unsettled(slot);
                             }
-                            if !extent.to_mut().follow(&event.change, from, to) {
+                            if !extent.to_mut().follow(&event.change, from, to, tallies) {
                                 return Tested::Moved;
                             }
                             sieve = Sieve::of(&extent);

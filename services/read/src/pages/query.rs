@@ -1,13 +1,15 @@
 //! What a list is asked for: words, filters, order, length and where to begin, read once from the query string.
 
+use cache::PageKey;
 use catalog::Currency;
 use form_urlencoded::Serializer;
 use sha2::{Digest, Sha256};
 
 use super::cursor::{self, Binding, LastSeen};
+use super::fields::Fields;
 use super::filters::Filters;
-use super::kept::PageKey;
 use super::parameters::{Parameters, QueryFault};
+use super::tally::Wanted;
 
 /// One answer stays small enough to be made and sent at once, also with long descriptions.
 pub(crate) const LIMIT_MAX: u32 = 100;
@@ -18,8 +20,21 @@ pub(crate) const PAGED_ROWS_MAX: u32 = 10_000;
 /// Longer than any search that a person types.
 pub(crate) const WORDS_LENGTH_MAX: usize = 200;
 
-const LIST_PARAMETERS: [&str; 10] =
-    ["brand", "category", "in_stock", "min_price", "max_price", "currency", "sort", "limit", "cursor", "page"];
+const LIST_PARAMETERS: [&str; 13] = [
+    "brand",
+    "category",
+    "in_stock",
+    "min_price",
+    "max_price",
+    "currency",
+    "sort",
+    "limit",
+    "cursor",
+    "page",
+    "count",
+    "facets",
+    "fields",
+];
 
 /// What is asked for, valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +45,9 @@ pub(crate) struct PageQuery {
     pub(crate) sort: Sort,
     pub(crate) limit: u32,
     pub(crate) begin: Begin,
+    pub(crate) wanted: Wanted,
+    /// What each answer holds of its products; all if nothing is said. Pages are kept whole.
+    pub(crate) fields: Option<Fields>,
 }
 
 /// The text of a search: 1 to 200 characters without control characters, one space between words.
@@ -73,6 +91,13 @@ impl PageQuery {
         Self::read(parameters, words, sort.unwrap_or(Sort::Relevance), default_currency)
     }
 
+    /// The best matches of some words, as a search without anything else.
+    pub(crate) fn of_words(words: Words, limit: u32) -> Self {
+        let (filters, wanted) = (Filters::default(), Wanted::default());
+        let begin = Begin::AtPage(1);
+        Self { words: Some(words), filters, sort: Sort::Relevance, limit, begin, wanted, fields: None }
+    }
+
     fn read(
         mut parameters: Parameters,
         words: Option<Words>,
@@ -82,10 +107,12 @@ impl PageQuery {
         let is_by_price = matches!(sort, Sort::Price | Sort::PriceDescending);
         let filters = Filters::read(&mut parameters, is_by_price, default_currency);
         let limit = parameters.read("limit", |text| whole(&text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        let wanted = Wanted::read(&mut parameters, filters.currency.unwrap_or(default_currency));
+        let fields = parameters.read("fields", Fields::try_from);
         let page = parameters.read("page", |text| whole(&text, PAGED_ROWS_MAX));
         let cursor = parameters.take("cursor");
         parameters.finish()?;
-        let mut query = Self { words, filters, sort, limit, begin: Begin::AtPage(1) };
+        let mut query = Self { words, filters, sort, limit, begin: Begin::AtPage(1), wanted, fields };
         query.begin = match (page, cursor) {
             (Some(_), Some(_)) => return Err(malformed("query parameters page and cursor exclude each other")),
             (None, Some(cursor)) => Begin::After(
@@ -108,10 +135,11 @@ impl PageQuery {
     }
 
     /// The address of another page of the same list, as RFC 8288 writes it.
-    pub(crate) fn link(&self, relation: &str, begin: (&str, &str)) -> String {
+    pub(crate) fn link(&self, relation: &str, begin: (&str, &str), fields: Option<&Fields>) -> String {
         let path = if self.words.is_some() { "/products/search" } else { "/products" };
-        let query =
-            self.serialize().append_pair("limit", &self.limit.to_string()).append_pair(begin.0, begin.1).finish();
+        let mut serializer = self.serialize_windowed();
+        serializer.extend_pairs(fields.map(|fields| ("fields", fields.parameter())));
+        let query = serializer.append_pair(begin.0, begin.1).finish();
         format!("<{path}?{query}>; rel=\"{relation}\"")
     }
 
@@ -123,14 +151,20 @@ impl PageQuery {
 
     /// What the page is kept under: equal for equal queries.
     pub(crate) fn key(&self) -> PageKey {
-        let mut serializer = self.serialize();
-        serializer.append_pair("limit", &self.limit.to_string());
+        let mut serializer = self.serialize_windowed();
         match &self.begin {
             Begin::AtPage(page) => serializer.append_pair("page", &page.to_string()),
             Begin::After(last) => serializer.append_pair("cursor", &self.cursor_after(last)),
         };
         let digest = Sha256::digest(serializer.finish());
         *digest.first_chunk().expect("a digest is longer")
+    }
+
+    /// Everything but where the page begins.
+    fn serialize_windowed(&self) -> Serializer<'static, String> {
+        let mut serializer = self.serialize();
+        serializer.append_pair("limit", &self.limit.to_string()).extend_pairs(self.wanted.parameters());
+        serializer
     }
 
     /// Everything but the window as query parameters, equal for equal lists.
@@ -193,7 +227,7 @@ impl TryFrom<String> for Words {
 }
 
 /// An integer from 1 to `max`, written in one way only.
-fn whole(text: &str, max: u32) -> Result<u32, String> {
+pub(crate) fn whole(text: &str, max: u32) -> Result<u32, String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let number = text.parse().ok().filter(|number| is_plain && (1..=max).contains(number));
     number.ok_or_else(|| format!("must be an integer between 1 and {max}"))

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use freshness::{Provenance, Rejection, Tail};
+use cache::PageKey;
+use events::{Epoch, Position};
+use freshness::{Mark, Provenance, Rejection, Tail};
 use tokio::time::timeout;
 
-use super::kept::{KeptPages, Lookup, PageKey, Slot};
+use super::held::HeldPage;
+use super::kept::{KeptPages, Lookup, Slot};
 use super::page::{Listing, Page};
 use super::query::PageQuery;
 use crate::demand::Demand;
@@ -16,6 +19,7 @@ use crate::flight::Flights;
 use crate::log::{AsOf, Passed, SharedLog};
 use crate::measures;
 use crate::products::{Answer, Forward, NearMiss, Trace};
+use crate::redis::Redis;
 use crate::sources::{Source, Sourced, Sources, Way, Work};
 use crate::store;
 
@@ -44,6 +48,7 @@ pub(crate) struct Pages {
 struct Shared {
     log: Arc<SharedLog>,
     sources: Arc<Sources>,
+    redis: Arc<Redis>,
     kept: KeptPages,
 }
 
@@ -51,15 +56,20 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Filled {
     slot: Arc<Slot>,
-    source: Source,
+    /// `None` if Redis had it.
+    source: Option<Source>,
+    /// Why Redis did not.
+    why: Forward,
+    /// Whether Redis has it now.
+    is_stored: bool,
     is_kept: bool,
 }
 
 impl Pages {
     /// Keeps pages in `bytes_max`.
-    pub(crate) fn new(log: Arc<SharedLog>, sources: Arc<Sources>, bytes_max: u64) -> Self {
+    pub(crate) fn new(log: Arc<SharedLog>, sources: Arc<Sources>, redis: Arc<Redis>, bytes_max: u64) -> Self {
         let kept = KeptPages::new(bytes_max);
-        Self { shared: Arc::new(Shared { log, sources, kept }), flights: Flights::new() }
+        Self { shared: Arc::new(Shared { log, sources, redis, kept }), flights: Flights::new() }
     }
 
     /// The page asked for, and its `Catalog-As-Of`. Each of its products is at least as new as this node knows it to be.
@@ -100,24 +110,24 @@ impl Pages {
         let as_of = log.as_of();
         let is_too_silent = log.is_too_silent();
         if as_of.is_none() || !kept.is_used() || is_too_silent {
-            measures::page_request("bypass");
+            measures::page_request("near", "bypass");
             let near = if kept.is_used() && is_too_silent { NearMiss::Silence } else { NearMiss::Unused };
             return self.shared.read_past(query, demand, near).await;
         }
         let as_of = |page: &Page| AsOf::header_for(as_of.as_deref(), page.epoch);
         let key = query.key();
-        let why = match self.settled(|tail| kept.get(key, tail)).await {
+        let near = match self.settled(|tail| kept.get(key, tail)).await {
             Lookup::Stands(page) => {
                 measures::page_hit();
                 let as_of = as_of(&page);
                 return Ok((Answer { value: page, trace: Trace::Near }, as_of));
             }
             Lookup::Moved | Lookup::Unsettled => {
-                measures::page_request("moved");
+                measures::page_request("near", "moved");
                 NearMiss::Stale { is_stored: false }
             }
             Lookup::Missing => {
-                measures::page_request("miss");
+                measures::page_request("near", "miss");
                 NearMiss::Missing { is_stored: false }
             }
         };
@@ -125,21 +135,23 @@ impl Pages {
         for _ in 0..FLIGHTS_MAX {
             let (shared, query) = (Arc::clone(&self.shared), Arc::clone(&query));
             let landed = self.flights.join(key, async move { shared.fill(key, query).await }).await;
-            let Filled { slot, source, is_kept } = match landed.outcome.ok_or(ReadError::Lost)? {
+            let Filled { slot, source, why, is_stored, is_kept } = match landed.outcome.ok_or(ReadError::Lost)? {
                 Err(ReadError::Behind) => break,
                 filled => filled?,
             };
             // Each caller looks for itself: the log may have moved on since the flight read.
             if let Lookup::Stands(page) = self.settled(|tail| kept.stand(key, &slot, tail)).await {
-                let (why, near) = (Forward::Bypass, why.stored(is_kept));
-                let is_collapsed = landed.is_collapsed;
-                let trace = Trace::Forwarded { why, source, is_stored: false, is_collapsed, near };
+                let (near, is_collapsed) = (near.stored(is_kept), landed.is_collapsed);
+                let trace = match source {
+                    None => Trace::Redis(near),
+                    Some(source) => Trace::Forwarded { why, source, is_stored, is_collapsed, near },
+                };
                 let as_of = as_of(&page);
                 return Ok((Answer { value: page, trace }, as_of));
             }
         }
         // The list moves faster than it can be read and tested: then it is what one database shows, as of that.
-        self.shared.read_past((*query).clone(), demand, why).await
+        self.shared.read_past((*query).clone(), demand, near).await
     }
 
     /// Looks until what it finds is as the database once showed it, or for as long as that may take.
@@ -158,8 +170,15 @@ impl Pages {
 }
 
 impl Shared {
-    /// Reads a page that the log lets stand, and keeps it.
+    /// A page that the log lets stand, from Redis or from a database, kept.
     async fn fill(&self, key: PageKey, query: Arc<PageQuery>) -> Result<Filled, ReadError> {
+        let why = match self.ask_redis(key, &query).await {
+            Ok(slot) => {
+                let is_kept = self.kept.keep(key, &slot);
+                return Ok(Filled { slot, source: None, why: Forward::Bypass, is_stored: true, is_kept });
+            }
+            Err(why) => why,
+        };
         let read = self.sources.read(
             &Way::Nearest,
             Work::Search,
@@ -169,33 +188,75 @@ impl Shared {
         );
         let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
         let slot = Arc::new(self.vouch_for(&query, &read).map_err(|_| ReadError::Behind)?);
-        self.note_answered(&read);
+        self.note_answered(read.epoch, read.read_at, &read.value);
+        let source = Some(read.source);
+        let is_stored = self.redis.put_page(key, &HeldPage::from(read).encode()).await;
         let is_kept = self.kept.keep(key, &slot);
-        Ok(Filled { slot, source: read.source, is_kept })
+        Ok(Filled { slot, source, why, is_stored, is_kept })
+    }
+
+    /// What a node has read, if it stands, or why a database has to be asked.
+    async fn ask_redis(&self, key: PageKey, query: &Arc<PageQuery>) -> Result<Arc<Slot>, Forward> {
+        let held = self.redis.get_page(key).await.and_then(|held| HeldPage::decode(&held));
+        let Some(HeldPage { epoch, read_at, listing }) = held else {
+            measures::page_request("redis", "miss");
+            return Err(Forward::Missing);
+        };
+        let admitted = self.log.tail_end();
+        let followed = self
+            .log
+            .admit_cached_page(epoch, read_at)
+            .and_then(|()| self.follow(query, epoch, read_at, &listing, admitted));
+        match followed {
+            Ok(slot) => {
+                measures::page_request("redis", "hit");
+                self.note_answered(epoch, read_at, &listing);
+                Ok(Arc::new(slot))
+            }
+            Err(rejection) => {
+                measures::page_request("redis", "moved");
+                measures::rejected("redis", rejection);
+                Err(Forward::Stale)
+            }
+        }
     }
 
     /// What a database had, if it is as new as what this node knows, and if nothing that was heard has moved the list.
     fn vouch_for(&self, query: &Arc<PageQuery>, answer: &Sourced<Listing>) -> Result<Slot, Rejection> {
         let admitted = self.log.tail_end();
-        self.admit(answer)?;
-        let page = Page::new(answer.epoch, Arc::clone(query), answer.value.clone());
-        Slot::admitted(page, (answer.read_at, answer.value.read_by), admitted, &self.log.tail())
+        self.log.admit_page(answer.epoch, answer.read_at)?;
+        self.follow(query, answer.epoch, answer.read_at, &answer.value, admitted)
+    }
+
+    /// The page after all that was heard, if its products are then as new as this node knows them to be.
+    fn follow(
+        &self,
+        query: &Arc<PageQuery>,
+        epoch: Epoch,
+        read_at: Position,
+        listing: &Listing,
+        admitted: Mark,
+    ) -> Result<Slot, Rejection> {
+        let page = Page::new(epoch, Arc::clone(query), listing.clone());
+        let (slot, versions) = {
+            let tail = self.log.tail();
+            let slot = Slot::admitted(page, (read_at, listing.read_by), admitted, &tail)?;
+            let versions = slot.versions(&tail);
+            (slot, versions)
+        };
+        // Whatever raises a floor after this is in the tail, and so is tested before the page is answered.
+        self.log.admit_versions(versions.into_iter())?;
+        Ok(slot)
     }
 
     fn admit(&self, answer: &Sourced<Listing>) -> Result<(), Rejection> {
-        let &Sourced { epoch, read_at, .. } = answer;
-        self.log.admit_page(epoch, read_at)?;
-        for found in &answer.value.found {
-            let version = found.product.version;
-            self.log.admit_row(found.product.id, Provenance { epoch, version, read_at })?;
-        }
-        Ok(())
+        self.log.admit_page(answer.epoch, answer.read_at)?;
+        self.log.admit_versions(answer.value.found.iter().map(|found| (found.product.id, found.product.version)))
     }
 
     /// Nothing older follows, from any tier.
-    fn note_answered(&self, answer: &Sourced<Listing>) {
-        let &Sourced { epoch, read_at, .. } = answer;
-        for found in &answer.value.found {
+    fn note_answered(&self, epoch: Epoch, read_at: Position, listing: &Listing) {
+        for found in &listing.found {
             let version = found.product.version;
             self.log.answered(found.product.id, Provenance { epoch, version, read_at });
         }
@@ -215,7 +276,7 @@ impl Shared {
             },
         );
         let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
-        self.note_answered(&read);
+        self.note_answered(read.epoch, read.read_at, &read.value);
         let as_of = self.log.as_of_source(read.epoch, read.read_at);
         let trace = Trace::past(demand, read.source).with_near(near);
         let page = Page::new(read.epoch, Arc::new(query), read.value);

@@ -5,15 +5,17 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 /// More words than anybody types; of a longer text the first ones are searched for.
 pub(crate) const TERMS_MAX: usize = 16;
 
 /// What is searched for, word by word; words that mean nothing by themselves ("the") are left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms(pub(crate) Vec<Term>);
 
 /// One word, in the lexemes of Postgres. A word with a sign inside has several of them, which belong together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Term {
     /// As it stands (configuration `simple`). Never empty.
     pub(crate) exact: Vec<String>,
@@ -25,7 +27,7 @@ pub(crate) struct Term {
 }
 
 /// How many products have a word; looked at only where few have all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Usage {
     /// None has it; the lexeme in its place is what was probably meant.
     Unknown {
@@ -36,25 +38,41 @@ pub(crate) enum Usage {
 }
 
 impl Terms {
-    /// The text query for products that have all the words; empty, and finding nothing, if there is none.
+    /// The text query for products that have all the words whole; empty, and finding nothing, if there is none.
+    pub(crate) fn whole(&self) -> String {
+        joined(self.0.iter().map(Term::whole), " & ").unwrap_or_default()
+    }
+
+    /// The one for products that have all the words in any way.
     pub(crate) fn all(&self) -> String {
-        joined(self.0.iter(), " & ").unwrap_or_default()
+        joined(self.0.iter().map(Term::query), " & ").unwrap_or_default()
     }
 
     /// The one for products that have any of the words that are rare, or of all if none is: who looks for "usb fan" wants no
     /// other thing with USB. `None` if no product has any.
     pub(crate) fn some(&self) -> Option<String> {
-        let joined = |is_wanted: fn(&Term) -> bool| joined(self.0.iter().filter(|term| is_wanted(term)), " | ");
+        let joined =
+            |is_wanted: fn(&Term) -> bool| joined(self.0.iter().filter(|term| is_wanted(term)).map(Term::query), " | ");
         joined(Term::is_rare).or_else(|| joined(Term::is_common))
     }
 }
 
+/// Which products a search looks for: no further than it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reach {
+    /// Those that have all the words, as [`Terms::whole`] says.
+    Whole,
+    /// Those that have all the words in any way, as [`Terms::all`] says.
+    All,
+    /// Those that have some of the words, as [`Terms::some`] says.
+    Some,
+}
+
 /// Which of the words a search looked for in the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stage {
     pub(crate) terms: Terms,
-    /// Whether products with some of the words were looked for, as [`Terms::some`] says, or with all.
-    pub(crate) is_some: bool,
+    pub(crate) reach: Reach,
     /// Whether it was counted how many products have each word.
     pub(crate) is_weighed: bool,
 }
@@ -63,8 +81,10 @@ impl Stage {
     /// Whether a product with these lexemes, separated by spaces, is found.
     pub(crate) fn is_met_by(&self, words: &str) -> bool {
         let terms = &self.terms.0;
-        if !self.is_some {
-            return !terms.is_empty() && terms.iter().all(|term| term.is_in(words));
+        match self.reach {
+            Reach::Whole => return !terms.is_empty() && terms.iter().all(|term| term.is_whole_in(words)),
+            Reach::All => return !terms.is_empty() && terms.iter().all(|term| term.is_in(words)),
+            Reach::Some => {}
         }
         let is_met = |is_wanted: fn(&Term) -> bool| {
             let mut wanted = terms.iter().filter(|term| is_wanted(term)).peekable();
@@ -77,12 +97,15 @@ impl Stage {
 impl Term {
     /// Whether the word is among these lexemes in any way; what [`query`](Self::query) asks of Postgres.
     fn is_in(&self, words: &str) -> bool {
-        let has = |lexeme: &String| words.split(' ').any(|word| word == lexeme);
         let has_beginning = |lexeme: &String| words.split(' ').any(|word| word.starts_with(lexeme.as_str()));
-        self.exact.iter().all(has)
-            || self.stem.iter().all(has)
+        self.is_whole_in(words)
             || self.is_beginning && self.exact.iter().all(has_beginning)
-            || matches!(&self.usage, Usage::Unknown { instead: Some(lexeme) } if has(lexeme))
+            || matches!(&self.usage, Usage::Unknown { instead: Some(lexeme) } if has(words, lexeme))
+    }
+
+    /// Whether the whole word is among these lexemes; what [`whole`](Self::whole) asks of Postgres.
+    fn is_whole_in(&self, words: &str) -> bool {
+        self.exact.iter().all(|lexeme| has(words, lexeme)) || self.stem.iter().all(|lexeme| has(words, lexeme))
     }
 
     fn is_rare(&self) -> bool {
@@ -101,7 +124,9 @@ impl Term {
 
     /// The one for products that have the whole word, as it stands or by its stem.
     pub(crate) fn whole(&self) -> String {
-        format!("({}) | ({})", together(&self.exact, ""), together(&self.stem, ""))
+        let exact = together(&self.exact, "");
+        // Asked once: Postgres would look up each.
+        if self.exact == self.stem { exact } else { format!("({exact}) | ({})", together(&self.stem, "")) }
     }
 
     /// The one for products that have a word which begins like this one.
@@ -157,8 +182,12 @@ const ALPHABET: [char; 26] = [
     'x', 'y', 'z',
 ];
 
-fn joined<'a>(terms: impl Iterator<Item = &'a Term>, operator: &str) -> Option<String> {
-    let words: Vec<String> = terms.map(|term| format!("({})", term.query())).collect();
+fn has(words: &str, lexeme: &str) -> bool {
+    words.split(' ').any(|word| word == lexeme)
+}
+
+fn joined(queries: impl Iterator<Item = String>, operator: &str) -> Option<String> {
+    let words: Vec<String> = queries.map(|query| format!("({query})")).collect();
     (!words.is_empty()).then(|| words.join(operator))
 }
 
@@ -195,10 +224,10 @@ mod tests {
         let lamps = Term { stem: vec!["lamp".to_owned()], is_beginning: true, ..term("lamps") };
         assert_eq!(lamps.query(), "('lamps') | ('lamp') | ('lamps':*)");
         let mistyped = Term { usage: Usage::Unknown { instead: Some("lamp".to_owned()) }, ..term("lmap") };
-        assert_eq!(mistyped.query(), "('lmap') | ('lmap') | 'lamp'");
+        assert_eq!(mistyped.query(), "'lmap' | 'lamp'");
         let compound = Term { exact: vec!["1.5".to_owned(), "m".to_owned()], ..term("m") };
         assert_eq!(compound.whole(), "('1.5' & 'm') | ('m')");
-        assert_eq!(Terms(vec![term("a"), term("b")]).all(), "(('a') | ('a')) & (('b') | ('b'))");
+        assert_eq!(Terms(vec![term("a"), term("b")]).all(), "('a') & ('b')");
     }
 
     #[test]
@@ -207,9 +236,9 @@ mod tests {
         let some = |terms: &[Term]| Terms(terms.to_vec()).some();
         let (usb, fan) = (used("usb", Usage::Common), used("fan", Usage::Rare));
         let (unknown, both) = (used("xyz", Usage::Unknown { instead: None }), [usb.clone(), used("tv", Usage::Common)]);
-        assert_eq!(some(&[usb.clone(), fan, unknown.clone()]), Some("(('fan') | ('fan'))".to_owned()));
-        assert_eq!(some(&both), Some("(('usb') | ('usb')) | (('tv') | ('tv'))".to_owned()));
-        assert_eq!(some(&[usb, unknown.clone()]), Some("(('usb') | ('usb'))".to_owned()));
+        assert_eq!(some(&[usb.clone(), fan, unknown.clone()]), Some("('fan')".to_owned()));
+        assert_eq!(some(&both), Some("('usb') | ('tv')".to_owned()));
+        assert_eq!(some(&[usb, unknown.clone()]), Some("('usb')".to_owned()));
         assert_eq!(some(&[unknown]), None);
     }
 

@@ -1,6 +1,5 @@
 //! Products by id and by sku, each from the first tier whose answer may be served.
 
-mod redis;
 mod status;
 mod tiers;
 
@@ -8,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use cache::{Cache, Entry};
+use cache::Entry;
 use catalog::{ProductId, Sku};
 use freshness::Requirement;
 
@@ -17,6 +16,7 @@ use crate::error::ReadError;
 use crate::flight::Flights;
 use crate::log::SharedLog;
 use crate::measures;
+use crate::redis::Redis;
 use crate::sources::{Sources, Way};
 pub(crate) use status::{Forward, NearMiss, Trace};
 use tiers::{Filled, Tiers};
@@ -45,8 +45,8 @@ pub(crate) struct Answer<T> {
 type BySku = (Answer<HashMap<Sku, Entry>>, Option<HeaderValue>);
 
 impl Products {
-    pub(crate) fn new(cache: Cache, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
-        let tiers = Arc::new(Tiers::new(cache, Arc::clone(&log), sources));
+    pub(crate) fn new(redis: Arc<Redis>, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
+        let tiers = Arc::new(Tiers::new(redis, Arc::clone(&log), sources));
         Self { log, tiers, flights: Flights::new(), flights_past: Flights::new() }
     }
 

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use cache::{Cache, Content, Entry};
+use cache::{Content, Entry};
 use catalog::{ProductId, Sku};
 use events::{Epoch, Position};
 use freshness::{Provenance, Rejection, Requirement};
 use tokio::time::timeout;
 
-use super::redis::Redis;
 use super::{Answer, Forward, NearMiss, Trace};
 use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::log::{NearBypass, SharedLog};
 use crate::measures;
+use crate::redis::Redis;
 use crate::sources::{Sourced, Sources, Way, Work};
 use crate::store::{self, Stored};
 
@@ -26,7 +26,7 @@ const FILL_MAX: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(super) struct Tiers {
-    redis: Redis,
+    redis: Arc<Redis>,
     log: Arc<SharedLog>,
     sources: Arc<Sources>,
 }
@@ -58,8 +58,8 @@ pub(super) struct Filled {
 }
 
 impl Tiers {
-    pub(super) fn new(cache: Cache, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
-        Self { redis: Redis::new(cache), log, sources }
+    pub(super) fn new(redis: Arc<Redis>, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
+        Self { redis, log, sources }
     }
 
     /// Asks Redis, unless the log vouches for nothing yet.

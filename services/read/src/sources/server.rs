@@ -11,8 +11,6 @@ use tokio::time::timeout;
 use super::{Query, Source, Sourced};
 use crate::{measures, store};
 
-/// Longest run of a statement: whoever asked has given up by then.
-const STATEMENT_TIMEOUT_MS: &str = "2000";
 /// Longest wait for an answer, repetition included: a server that does not even report the statement's timeout hangs,
 /// and what is left of the caller's time is for the next source.
 const ANSWER_MAX: Duration = Duration::from_millis(2_500);
@@ -47,9 +45,10 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(kind: Kind, options: PgConnectOptions) -> Self {
+        let statement_timeout = store::STATEMENT_TIMEOUT.as_millis().to_string();
         let options = options
             .application_name("freshet-read")
-            .options([("statement_timeout", STATEMENT_TIMEOUT_MS), ("default_transaction_read_only", "on")]);
+            .options([("statement_timeout", &statement_timeout[..]), ("default_transaction_read_only", "on")]);
         let connections_max = match kind {
             Kind::Replica { .. } => REPLICA_CONNECTIONS_MAX,
             Kind::Primary => PRIMARY_CONNECTIONS_MAX,

@@ -6,68 +6,98 @@
 use catalog::{CorruptRow, ProductRow};
 use events::Epoch;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, FromRow, PgConnection, Postgres, QueryBuilder, Row};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
 use super::position::position_after;
+use super::snapshot::Snapshot;
+use super::tally::{count_up_to, tally};
 use super::{read_epoch, terms};
-use crate::pages::{Begin, Filters, Found, LastSeen, Listing, PageQuery, SPARE, Sort, SortKey, Stage, Terms, Words};
+use crate::pages::{
+    Begin, COUNTED_MAX, Count, Filters, Found, LastSeen, Listing, PageQuery, Reach, SPARE, Sort, SortKey, Stage, Tally,
+    Terms, Words,
+};
 
 /// So many that have all the words are enough.
-const ENOUGH: usize = 10;
-const ENOUGH_ROWS: i64 = 10;
+const ENOUGH: u64 = 10;
 
 /// The page's rows, as [`Listing`] holds them, and the epoch as the same snapshot shows it.
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
-    let Some(words) = &query.words else {
-        let (epoch, found) = fetch(connection, list(query)).await?;
-        return Ok((epoch, Listing { stage: None, found, read_by: position_after(connection).await? }));
+    let is_narrowed = query.filters.brand.is_some() || query.filters.category.is_some();
+    let (epoch, stage, found, tally) = if query.words.is_none() && query.wanted.is_nothing() && !is_narrowed {
+        let (epoch, found) = fetch(connection, list(query, false)).await?;
+        (epoch, None, found, Tally::default())
+    } else {
+        // What is found decides what is looked for next, all in one snapshot.
+        let mut snapshot = Snapshot::begin(connection).await?;
+        let page = match &query.words {
+            None => list_page(&mut snapshot, query, is_narrowed).await?,
+            Some(words) => search_page(&mut snapshot, query, words).await?,
+        };
+        snapshot.end().await?;
+        page
     };
-    // What is found decides what is looked for next, all in one snapshot.
-    let mut snapshot = connection.begin_with("begin isolation level repeatable read, read only").await?;
-    let page = search_page(&mut snapshot, query, words).await?;
-    snapshot.commit().await?;
-    let (epoch, stage, found) = page;
-    Ok((epoch, Listing { stage: Some(stage), found, read_by: position_after(connection).await? }))
+    Ok((epoch, Listing { stage, found, tally, read_by: position_after(connection).await? }))
 }
 
-/// The products that have all the words; if they are few, those that have some.
-async fn search_page(
-    snapshot: &mut PgConnection,
-    query: &PageQuery,
-    words: &Words,
-) -> Result<(Epoch, Stage, Vec<Found>), sqlx::Error> {
-    let mut terms = terms::terms(snapshot, words).await?;
-    let all = terms.all();
-    let (mut epoch, mut found) = fetch(snapshot, search(query, words, &terms, &all)).await?;
-    let is_weighed = found.len() < ENOUGH && !is_enough(snapshot, query, words, &all).await?;
-    let mut is_some = false;
-    if is_weighed {
-        terms::weigh(snapshot, &mut terms).await?;
-        if let Some(some) = terms.some() {
-            is_some = true;
-            if some != all {
-                (epoch, found) = fetch(snapshot, search(query, words, &terms, &some)).await?;
+/// What a snapshot shows.
+type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
+
+/// The products of a list, gathered and then sorted if they are few, or else in the order of an index until there are enough.
+///
+/// Left to itself Postgres guesses, and walks an index from end to end where a brand stands at the end of it.
+async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, is_narrowed: bool) -> Result<Shown, sqlx::Error> {
+    let is_counted = is_narrowed || query.wanted.count == Some(Count::Exact);
+    let counted = if is_counted { Some(count_up_to(snapshot, query, None, COUNTED_MAX + 1).await?) } else { None };
+    let is_gathered = is_narrowed && counted.is_some_and(|counted| counted <= COUNTED_MAX);
+    let (epoch, found) = fetch(snapshot.next().await?, list(query, is_gathered)).await?;
+    Ok((epoch, None, found, tally(snapshot, query, None, counted).await?))
+}
+
+/// The products that have all the words whole; if they are few, those that have them in any way; if they are few, those that
+/// have some.
+async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Words) -> Result<Shown, sqlx::Error> {
+    let mut terms = terms::terms(snapshot.next().await?, words).await?;
+    let mut asked = terms.whole();
+    let (mut epoch, mut found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+    let (mut reach, mut is_weighed) = (Reach::Whole, false);
+    if !is_enough(snapshot, query, words, &asked, &found).await? {
+        reach = Reach::All;
+        let all = terms.all();
+        if all != asked {
+            asked = all;
+            (epoch, found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+        }
+        if !is_enough(snapshot, query, words, &asked, &found).await? {
+            is_weighed = true;
+            terms::weigh(snapshot, &mut terms).await?;
+            if let Some(some) = terms.some() {
+                reach = Reach::Some;
+                if some != asked {
+                    asked = some;
+                    (epoch, found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+                }
             }
         }
     }
-    Ok((epoch, Stage { terms, is_some, is_weighed }, found))
+    let tally = tally(snapshot, query, Some(&asked), None).await?;
+    Ok((epoch, Some(Stage { terms, reach, is_weighed }), found, tally))
 }
 
-/// Whether so many products have all the words that none with only some of them is wanted, or one has them as its sku.
+/// Whether so many products have the words that none with fewer of them is wanted, or one has them as its sku.
 async fn is_enough(
-    snapshot: &mut PgConnection,
+    snapshot: &mut Snapshot<'_>,
     query: &PageQuery,
     words: &Words,
-    all: &str,
+    stage: &str,
+    found: &[Found],
 ) -> Result<bool, sqlx::Error> {
+    if found.len() as u64 >= ENOUGH || count_up_to(snapshot, query, Some(stage), ENOUGH).await? >= ENOUGH {
+        return Ok(true);
+    }
     let mut sql = QueryBuilder::new("select exists (select from ");
     sql.push(DOCUMENTS).push(" where sku = ").push_bind(words.as_str());
     push_filters(&mut sql, &query.filters);
-    sql.push(") or (select count(*) >= ").push_bind(ENOUGH_ROWS);
-    sql.push(" from (select from ").push(DOCUMENTS).push(" where search @@ ").push_bind(all).push("::tsquery");
-    push_filters(&mut sql, &query.filters);
-    sql.push(" limit ").push_bind(ENOUGH_ROWS).push(") as having_all)");
-    sql.build_query_scalar().persistent(false).fetch_one(snapshot).await
+    sql.push(")").build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await
 }
 
 async fn fetch(
@@ -103,11 +133,26 @@ const BEGIN: &str = "
 const DOCUMENTS: &str = "(select *, stock > 0 as in_stock from products where deleted_at is null) as products";
 
 /// The page's ids first, from narrow rows, then the products.
-fn list(query: &PageQuery) -> QueryBuilder<Postgres> {
+fn list(query: &PageQuery, is_gathered: bool) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(BEGIN);
-    sql.push("(select *, 0::float8 as rank from listing) as listing where true");
+    sql.push("(select *, 0::float8 as rank");
+    push_matches(&mut sql, query, None);
+    // A fence: what stands above it is not done before.
+    sql.push(if is_gathered { " offset 0) as listing" } else { ") as listing" });
     push_window(&mut sql, query);
     sql
+}
+
+/// The products that pass the filters: of those that `stage` finds, or all.
+pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, query: &PageQuery, stage: Option<&str>) {
+    match stage {
+        None => sql.push(" from listing where true"),
+        Some(stage) => {
+            sql.push(" from ").push(DOCUMENTS).push(" where search @@ ");
+            sql.push_bind(stage.to_owned()).push("::tsquery")
+        }
+    };
+    push_filters(sql, &query.filters);
 }
 
 /// Of the products that `stage` finds.
@@ -120,14 +165,14 @@ fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> Query
             sql.push("0::float8");
         }
     }
-    sql.push(" as rank from ").push(DOCUMENTS).push(" where search @@ ");
-    sql.push_bind(stage.to_owned()).push("::tsquery) as products where true");
+    sql.push(" as rank");
+    push_matches(&mut sql, query, Some(stage));
+    sql.push(") as products");
     push_window(&mut sql, query);
     sql
 }
 
 fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
-    push_filters(sql, &query.filters);
     if let Begin::After(last) = &query.begin {
         push_after(sql, query.sort, last);
     }
@@ -156,14 +201,17 @@ fn push_rank(sql: &mut QueryBuilder<Postgres>, words: &Words, terms: &Terms) {
         }
         sql.push(" else 0 end");
     }
-    sql.push(" + 0.1 * (1 - exp(-(0");
+    sql.push(" + 0.1::float8 * (1 - exp(-(0::float8");
     for term in &terms.0 {
         // Of the weights D to A: the stems of name and prose count most, and what stands in the name as it was typed little
         // more, since it stands there as its stem too.
         sql.push(" + ts_rank('{0.8, 0.8, 0.6, 0.2}', search, ").push_bind(term.whole()).push("::tsquery)");
     }
     // 0.8 and 0.75 are k and b of BM25; 15.5 is the usual number of lexemes, frozen.
-    sql.push(") / (1 + 0.8 * (0.25 + 0.75 * length(search) / 15.5)))))::float8");
+    // Floating, since numbers of any length take longer than all the rest.
+    sql.push(
+        ") / (1::float8 + 0.8::float8 * (0.25::float8 + 0.75::float8 * length(search) / 15.5::float8)))))::float8",
+    );
 }
 
 fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
@@ -172,9 +220,10 @@ fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
     }
     if let Some(category) = &filters.category {
         let (from, to) = category.below();
-        sql.push(" and (category = ").push_bind(category.0.as_str().to_owned());
-        sql.push(" or (category >= ").push_bind(from);
-        sql.push(" and category < ").push_bind(to).push("))");
+        let path = category.0.as_str();
+        // One stretch of the index, and of it what does not only begin with the same letters.
+        sql.push(" and category >= ").push_bind(path.to_owned()).push(" and category < ").push_bind(to);
+        sql.push(" and (category = ").push_bind(path.to_owned()).push(" or category >= ").push_bind(from).push(")");
     }
     if let Some(in_stock) = filters.in_stock {
         sql.push(if in_stock { " and in_stock" } else { " and not in_stock" });
@@ -193,12 +242,12 @@ fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
 /// Only what stands behind the last row seen: a comparison of rows, which an index on the same columns answers.
 fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, last: &LastSeen) {
     sql.push(match sort {
-        Sort::Relevance => " and (rank, id) < (",
-        Sort::Id => " and (id) > (",
-        Sort::Name => " and (name, id) > (",
-        Sort::Price => " and (price, id) > (",
-        Sort::PriceDescending => " and (price, id) < (",
-        Sort::NewestFirst => " and (created_at, id) < (",
+        Sort::Relevance => " where (rank, id) < (",
+        Sort::Id => " where (id) > (",
+        Sort::Name => " where (name, id) > (",
+        Sort::Price => " where (price, id) > (",
+        Sort::PriceDescending => " where (price, id) < (",
+        Sort::NewestFirst => " where (created_at, id) < (",
     });
     let sql = match &last.key {
         SortKey::Id => sql,

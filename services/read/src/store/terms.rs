@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::snapshot::Snapshot;
 use crate::pages::{TERMS_MAX, Term, Terms, Usage, Words};
 
 /// A word in so many products tells little of what is looked for. No more of them are counted.
@@ -38,7 +39,7 @@ pub(super) async fn terms(connection: &mut PgConnection, words: &Words) -> Resul
 
 /// Notes of each word whether it is in few products or in many, and of one that is in none what was probably meant: the
 /// most usual of its neighbours.
-pub(super) async fn weigh(connection: &mut PgConnection, terms: &mut Terms) -> Result<(), sqlx::Error> {
+pub(super) async fn weigh(snapshot: &mut Snapshot<'_>, terms: &mut Terms) -> Result<(), sqlx::Error> {
     let queries: Vec<String> = terms.0.iter().map(Term::query).collect();
     let counts = sqlx::query_scalar!(
         r#"
@@ -52,11 +53,11 @@ pub(super) async fn weigh(connection: &mut PgConnection, terms: &mut Terms) -> R
         &queries,
         COMMON_MIN,
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(snapshot.next().await?)
     .await?;
     for (term, products) in terms.0.iter_mut().zip(counts) {
         term.usage = match products {
-            0 => Usage::Unknown { instead: most_usual(connection, &term.neighbours()).await? },
+            0 => Usage::Unknown { instead: most_usual(snapshot.next().await?, &term.neighbours()).await? },
             COMMON_MIN.. => Usage::Common,
             _ => Usage::Rare,
         };

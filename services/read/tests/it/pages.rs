@@ -9,8 +9,8 @@ use testkit::holds;
 use crate::node::{EPOCH, RunningNode, World, position, set_epoch, set_stock};
 
 const HIT: &str = "near; hit";
-const FILLED: &str = "redis; fwd=bypass; detail=replica, near; fwd=uri-miss; stored";
-const REFILLED: &str = "redis; fwd=bypass; detail=replica, near; fwd=stale; stored";
+const FILLED: &str = "redis; fwd=uri-miss; detail=replica; stored, near; fwd=uri-miss; stored";
+const REFILLED: &str = "redis; fwd=stale; detail=replica; stored, near; fwd=stale; stored";
 const REPLICA_READS: &str = "freshet_source_queries_total{source=\"replica\"}";
 
 fn items(body: &[u8]) -> Vec<Product> {

@@ -37,3 +37,36 @@ async fn hostile_words_are_answered() {
         assert_eq!(answer.body, r#"{"items":[],"next_cursor":null}"#, "{words}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_built_to_hurt_get_a_clear_answer() {
+    let mut world = World::new().await;
+    let node = world.node().await;
+    let lamp = world.create("LAMP-1").await;
+    let long = "x".repeat(201);
+    let many = "lamp+".repeat(40);
+    for (path, status, says) in [
+        (format!("/products/search?q={long}"), 422, "query parameter q must have 1 to 200 characters"),
+        (format!("/products/search?q={}", "x".repeat(60_000)), 422, "must have 1 to 200 characters"),
+        ("/products/search?q=".to_owned(), 422, "must have 1 to 200 characters"),
+        ("/products/search?q=a%00b".to_owned(), 422, "must not contain control characters"),
+        ("/products/search?q=lamp&q=lamp".to_owned(), 400, "must stand only once"),
+        ("/products?page=501".to_owned(), 400, "use cursor to go further"),
+        ("/products?page=99999999999999999999".to_owned(), 422, "must be an integer between 1 and 10000"),
+        ("/products?limit=101".to_owned(), 422, "must be an integer between 1 and 100"),
+        ("/products?limit=-1".to_owned(), 422, "must be an integer between 1 and 100"),
+        ("/products?cursor=%27%20or%201%3D1".to_owned(), 400, "query parameter cursor is not one that was given out"),
+        (format!("/products/search?q={many}"), 200, lamp.sku.as_str()),
+        ("/products/search?q=l%C3%A1mp+lamp".to_owned(), 200, lamp.sku.as_str()),
+        ("/products/search?q=%22lamp%22+%2Blamp+-lamp+la*+%25+_".to_owned(), 200, lamp.sku.as_str()),
+        ("/products/search?q=lamp&min_price=9&max_price=8".to_owned(), 200, "\"items\":[]"),
+        ("/products?min_price=9&max_price=8&count=exact&facets=price".to_owned(), 200, "\"count\":0"),
+        ("/products?brand=%27%3B%20drop%20table%20products%3B--".to_owned(), 200, "\"items\":[]"),
+        ("/products?category=a/b/c/d/e/f/g/h&in_stock=false&page=500".to_owned(), 200, "\"items\":[]"),
+    ] {
+        let answer = node.get(&path).await;
+        let path: String = path.chars().take(80).collect();
+        assert_eq!(answer.status.as_u16(), status, "{path}: {:?}", answer.body);
+        assert!(String::from_utf8_lossy(&answer.body).contains(says), "{path}: {:?}", answer.body);
+    }
+}

@@ -21,6 +21,8 @@ enum Load {
     Pages(pages::Pages),
     /// Compares pages that are kept with the same pages read from the primary
     Check(pages::Check),
+    /// Asks for every page of a file once, one after another
+    Once(pages::Once),
     /// Publishes bare messages at a fixed rate, receives each and sets it in Redis
     Relay(relay::Relay),
     /// Fills a new stream with the changes of a horizon
@@ -36,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
         Load::Patch(patch) => tokio::task::spawn_blocking(move || patch.run()).await??,
         Load::Pages(pages) => tokio::task::spawn_blocking(move || pages.run()).await??,
         Load::Check(check) => tokio::task::spawn_blocking(move || check.run()).await??,
+        Load::Once(once) => tokio::task::spawn_blocking(move || once.run()).await??,
         Load::Relay(relay) => relay.run().await?,
         Load::Publish(publish) => publish.run().await?,
         Load::Count(count) => count.run().await?,

@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::figures::quantiles;
 use crate::schedule::{Schedule, dice};
-use crate::wire::Connection;
+use crate::wire::{Answer, Connection};
 
 /// Requests under way at a time.
 const CONNECTIONS: usize = 16;
@@ -48,6 +48,19 @@ pub(crate) struct Check {
     /// A file with a path on each line
     #[arg(long)]
     paths: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Once {
+    /// The read node
+    #[arg(long)]
+    read: String,
+    /// A file with a path on each line
+    #[arg(long)]
+    paths: PathBuf,
+    /// Every page must be kept; otherwise none may be
+    #[arg(long)]
+    kept: bool,
 }
 
 /// One answer.
@@ -153,6 +166,27 @@ impl Check {
             }
             ensure!(begun.elapsed() < CATCH_UP_MAX, "the node has not caught up: its Catalog-As-Of is {as_of:?}");
         }
+    }
+}
+
+impl Once {
+    pub(crate) fn run(&self) -> Result<Value> {
+        let mut connection = Connection::open(&self.read)?;
+        let mut asked = Vec::new();
+        for path in lines(&self.paths)? {
+            let begun = Instant::now();
+            let Answer { status, cache_status, .. } = connection.ask("GET", &path, "", "")?;
+            let took = begun.elapsed();
+            ensure!(status == 200, "{path} is answered {status} after {took:?}");
+            ensure!(
+                cache_status.starts_with(HIT) == self.kept,
+                "{path} is answered with Cache-Status {cache_status:?}"
+            );
+            asked.push((took, path));
+        }
+        let slowest = asked.iter().max().map(|(_, path)| path.clone());
+        let latency = quantiles(asked.into_iter().map(|(took, _)| took).collect());
+        Ok(json!({ "latency": latency, "slowest": slowest }))
     }
 }
 

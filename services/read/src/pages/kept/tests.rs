@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::*;
-use crate::pages::{Found, Glance, Listing, PageQuery};
+use crate::pages::{Found, Glance, Listing, PageQuery, Tally};
 
 const KEY: PageKey = [7; 16];
 
@@ -23,7 +23,11 @@ fn lamp(version: i64, price: &str) -> Product {
 fn cheap(found: Vec<Product>) -> Page {
     let query = PageQuery::list(vec![("max_price".to_owned(), "5".to_owned())], Currency::default());
     let found = found.into_iter().map(|product| Found { product, rank: 0.0 }).collect();
-    Page::new(Epoch(1), Arc::new(query.expect("valid")), Listing { stage: None, found, read_by: Position(5) })
+    Page::new(
+        Epoch(1),
+        Arc::new(query.expect("valid")),
+        Listing { stage: None, found, tally: Tally::default(), read_by: Position(5) },
+    )
 }
 
 /// A tail that has heard of these, each at the position of its version.

@@ -57,7 +57,7 @@ proptest! {
         };
         let query = parse(pairs).expect("valid");
         let last = LastSeen { key: some_key(query.sort), id: id.try_into().expect("positive") };
-        let link = query.link("next", ("cursor", &query.cursor_after(&last)));
+        let link = query.link("next", ("cursor", &query.cursor_after(&last)), None);
         prop_assert!(link.is_ascii() && link.ends_with(">; rel=\"next\""), "{}", link);
         let address = &link[..link.rfind('>').expect("a target")];
         let followed = parse(self::pairs(address.split_once('?').expect("a query").1)).expect("valid");

@@ -42,13 +42,26 @@ fn any_query() -> impl Strategy<Value = String> {
         0..3,
     );
     let sorts = select(vec!["", "sort=id", "sort=name", "sort=price", "sort=-price", "sort=-created_at"]);
-    let words = select(vec!["", "", "", "q=lamp", "q=lamp+desk", "q=des", "q=lumo+lamp", "q=chiar", "q=desk+nothing"]);
+    let words = select(vec![
+        "",
+        "",
+        "",
+        "q=lamp",
+        "q=lamp+desk",
+        "q=des",
+        "q=lamp+des",
+        "q=chai",
+        "q=lumo+lamp",
+        "q=chiar",
+        "q=desk+nothing",
+    ]);
     let page = select(vec!["", "", "page=2", "page=3"]);
-    (filters, sorts, words, 1..5, page).prop_map(|(mut parts, sort, words, limit, page)| {
+    let tally = select(vec!["", "", "count=exact", "count=estimated", "facets=brand,category,price", "facets=price"]);
+    (filters, sorts, words, 1..5, page, tally).prop_map(|(mut parts, sort, words, limit, page, tally)| {
         parts.sort_unstable();
         parts.dedup_by_key(|part| part.split('=').next());
         let limit = format!("limit={limit}");
-        parts.extend([sort, words, &limit, page]);
+        parts.extend([sort, words, &limit, page, tally]);
         parts.retain(|part| !part.is_empty());
         parts.join("&")
     })
@@ -136,9 +149,9 @@ fn after(page: Page, change: &Change, is_settled: bool) -> Option<Page> {
     assert!(effect == Effect::None || Sieve::of(&page.extent).lets_through(&Glance::of(change)), "{change:?}");
     match effect {
         Effect::None => Some(page),
-        Effect::Rows { from, to } => {
+        Effect::Rows { from, to, tallies } => {
             let mut extent = page.extent;
-            extent.follow(change, from, to).then(|| Page::of(page.epoch, extent))
+            extent.follow(change, from, to, tallies).then(|| Page::of(page.epoch, extent))
         }
         Effect::Lost => None,
     }

@@ -177,7 +177,7 @@ async fn a_full_last_page_has_no_next_one() {
     assert_eq!((second.items.len(), second.next_cursor), (2, None));
     assert_eq!(
         page(&mut connection, "limit=2&page=3").await,
-        crate::pages::ProductPage { items: Vec::new(), next_cursor: None }
+        crate::pages::ProductPage { items: Vec::new(), next_cursor: None, total: None, facets: None }
     );
 }
 

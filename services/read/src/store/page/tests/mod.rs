@@ -3,6 +3,8 @@
 mod extent;
 mod list;
 mod search;
+mod tally;
+mod walks;
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use crate::pages::{Page, PageQuery, ProductPage};
 use crate::store;
 
 /// More pages than any list here has: one that goes round in circles fails.
-const PAGES_MAX: usize = 500;
+const PAGES_MAX: usize = 1_100;
 
 /// A product to put in; the price is in minor units.
 struct Stocked<'a> {

@@ -1,16 +1,17 @@
-//! The tier of Redis: asked while it answers, left alone for a moment when it does not.
+//! The tier of Redis, for products and pages: asked while it answers, left alone for a moment when it does not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cache::{Cache, CacheError, Entry};
+use bytes::Bytes;
+use cache::{Cache, CacheError, Entry, PageKey};
 use catalog::ProductId;
 
 /// After a failure one caller in this time tries Redis again; the others do not wait for its timeout.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Redis behind a breaker.
-pub(super) struct Redis {
+pub(crate) struct Redis {
     cache: Cache,
     begun: Instant,
     /// Milliseconds since `begun`; 0 while Redis answers.
@@ -18,19 +19,30 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    pub(super) fn new(cache: Cache) -> Self {
+    pub(crate) fn new(cache: Cache) -> Self {
         Self { cache, begun: Instant::now(), probe_at_ms: AtomicU64::new(0) }
     }
 
     /// What is held for `ids`, in their order; `None` if Redis does not answer.
-    pub(super) async fn get(&self, ids: &[ProductId]) -> Option<Vec<Option<Entry>>> {
+    pub(crate) async fn get(&self, ids: &[ProductId]) -> Option<Vec<Option<Entry>>> {
         self.may_be_asked().then_some(())?;
         self.judge(self.cache.get(ids).await)
     }
 
     /// Puts entries read from a database; whether all were written.
-    pub(super) async fn fill(&self, entries: &[(ProductId, Entry)]) -> bool {
+    pub(crate) async fn fill(&self, entries: &[(ProductId, Entry)]) -> bool {
         self.may_be_asked() && self.judge(self.cache.fill(entries).await) == Some(entries.len())
+    }
+
+    /// The page that is held under a key; `None` also if Redis does not answer.
+    pub(crate) async fn get_page(&self, key: PageKey) -> Option<Bytes> {
+        self.may_be_asked().then_some(())?;
+        self.judge(self.cache.page(key).await)?
+    }
+
+    /// Puts a page; whether it was written.
+    pub(crate) async fn put_page(&self, key: PageKey, page: &[u8]) -> bool {
+        self.may_be_asked() && self.judge(self.cache.put_page(key, page).await).is_some()
     }
 
     fn may_be_asked(&self) -> bool {

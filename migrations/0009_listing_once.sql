@@ -1,0 +1,2 @@
+-- What the two indexes before this one hold too.
+drop index listing_category, listing_brand;
