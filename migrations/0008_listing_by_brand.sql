@@ -1,4 +1,4 @@
 -- no-transaction
 -- The same for lists of a brand.
-create index concurrently listing_by_brand on listing (brand, id)
-include (category, currency, price, in_stock, created_at);
+create index concurrently listing_by_brand on listing (brand, currency, price, in_stock, category, id)
+include (created_at);

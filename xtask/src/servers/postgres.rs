@@ -21,7 +21,7 @@ const SETTINGS: [(&str, &str); 15] = [
     ("unix_socket_directories", ""),
     // A search looks at thousands of rows all over the table: each that is not in here costs several times as much. Taken
     // from the machine only as it is filled.
-    ("shared_buffers", "1GB"),
+    ("shared_buffers", "2GB"),
     ("wal_level", "replica"),
     // One for each of 16 replicas, and two while the last one is copied.
     ("max_wal_senders", "18"),

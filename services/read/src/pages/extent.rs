@@ -68,31 +68,22 @@ impl Extent {
         }
         let side = Sides::of(change);
         let (was, is) = (self.passes(side.before.as_ref()), self.passes(side.after.as_ref()));
-        if let Some(stage) = &self.stage {
-            let is_unknown =
-                |side: &Option<Listed<'_>>, passes| passes && side.as_ref().is_some_and(|it| it.words.is_none());
-            if is_unknown(&side.before, was) || is_unknown(&side.after, is) {
-                return Effect::Lost;
-            }
-            // How many have all the words, and whole ones, decides how far the search reaches.
-            let may_change_reach = stage.is_weighed || stage.reach == Reach::All && is;
-            if was != is || may_change_reach && side.changes_words {
-                return Effect::Lost;
-            }
+        if self.stage.as_ref().is_some_and(|stage| self.may_reach_otherwise(stage, &side, was, is)) {
+            return Effect::Lost;
         }
         let sort = self.query.sort;
         let to = match side.after.as_ref().filter(|_| is).map(|after| after.key(sort)) {
             None => None,
             Some(Some(key)) => Some(LastSeen { key, id: change.id }),
-            // A rank, which only a change of texts moves.
-            Some(None) if side.changes_words => return Effect::Lost,
+            // A rank, which only Postgres knows and only a change of texts moves.
+            Some(None) if !was => return Effect::Lost,
             Some(None) => row.map(|row| self.rows[row].place.clone()),
         };
         let to = to.filter(|place| self.holds(place));
         let tallies = self.tally.is_touched(self.query.wanted, &self.query.filters, self.listed(&side));
         // A page that is counted from the beginning does not know what stands before it.
         let to = if self.query.is_counted() {
-            if !self.leaves_order(row, to.as_ref(), was.then_some(&side), change.id) {
+            if !self.leaves_order(row, to.as_ref(), was.then_some(&side), is) {
                 return Effect::Lost;
             }
             to.filter(|_| row.is_some())
@@ -106,22 +97,42 @@ impl Extent {
         }
     }
 
+    /// Whether a change may have the search look for other words, or not enough is known of it.
+    ///
+    /// That depends on how many products have the words, whether or not they pass the filters, and on whether any of those
+    /// passes.
+    fn may_reach_otherwise(&self, stage: &Stage, side: &Sides<'_>, was: bool, is: bool) -> bool {
+        let has_words = |listed: &Option<Listed<'_>>| {
+            listed.as_ref().map_or(Some(false), |listed| listed.words.map(|words| stage.is_met_by(words)))
+        };
+        let (Some(had), Some(has)) = (has_words(&side.before), has_words(&side.after)) else {
+            return was || is || side.changes_words;
+        };
+        let changes_counts = side.changes_words && (stage.is_weighed || had || has);
+        changes_counts
+            || match stage.reach {
+                // The last one to leave would have it reach further.
+                Reach::Whole => was && !is && self.rows.iter().all(|row| row.place.id == side.id),
+                // One that comes may have the words whole, and so end a search for less.
+                Reach::All | Reach::Some => was != is,
+            }
+    }
+
     /// Whether a change leaves the products of the list, up to the end of the stretch, in their order.
-    fn leaves_order(&self, row: Option<usize>, to: Option<&LastSeen>, was: Option<&Sides<'_>>, id: ProductId) -> bool {
+    fn leaves_order(&self, row: Option<usize>, to: Option<&LastSeen>, was: Option<&Sides<'_>>, is: bool) -> bool {
         let sort = self.query.sort;
         if let Some(row) = row {
             return to == Some(&self.rows[row].place);
         }
         let was = was.and_then(|side| Some((side, side.before.as_ref()?))).map(|(side, before)| {
-            side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort))
+            let key = side.after.as_ref().map_or_else(|| before.key(sort), |after| before.key_like(after, sort));
+            key.map(|key| LastSeen { key, id: side.id })
         });
         match (was, to) {
             (None, None) => true,
-            (Some(None), None) => sort == Sort::Relevance,
-            (Some(Some(key)), to) => {
-                let was = LastSeen { key, id };
-                !self.holds(&was) && to.is_none() || to == Some(&was)
-            }
+            // Its rank is as it was.
+            (Some(None), None) => sort == Sort::Relevance && is,
+            (Some(Some(was)), to) => !self.holds(&was) && to.is_none() || to == Some(&was),
             _ => false,
         }
     }
@@ -187,6 +198,7 @@ impl Extent {
 
 /// The two sides of a change.
 struct Sides<'a> {
+    id: ProductId,
     before: Option<Listed<'a>>,
     after: Option<Listed<'a>>,
     /// Whether the texts differ, or may.
@@ -200,6 +212,7 @@ impl<'a> Sides<'a> {
         let changes_words = change.changes_words();
         let before_words = if changes_words { words.and_then(|words| words.before.as_deref()) } else { after_words };
         Self {
+            id: change.id,
             before: change.before.as_ref().map(|before| Listed::before(before, before_words)),
             after: change.after.as_ref().map(|after| Listed::after(after, after_words)),
             changes_words,

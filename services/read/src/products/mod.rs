@@ -7,19 +7,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use cache::Entry;
+use cache::{Content, Entry};
 use catalog::{ProductId, Sku};
 use freshness::Requirement;
+use serde::Deserialize;
 
 use crate::demand::Demand;
 use crate::error::ReadError;
 use crate::flight::Flights;
-use crate::log::SharedLog;
+use crate::log::{AsOf, SharedLog};
 use crate::measures;
 use crate::redis::Redis;
 use crate::sources::{Sources, Way};
 pub(crate) use status::{Forward, NearMiss, Trace};
-use tiers::{Filled, Tiers};
+use tiers::{Filled, FoundBySku, Tiers};
 
 /// Attempts until their outcome may be served: for each of them an event must have come in between.
 const FLIGHTS_MAX: usize = 3;
@@ -88,11 +89,52 @@ impl Products {
         counted(demand, answer)
     }
 
-    /// The live products that have one of `skus`, straight from a database: Redis knows products by id only.
+    /// The live products that have one of `skus`, with everything that is demanded.
     pub(crate) async fn by_skus(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
-        let read = self.tiers.read_skus(skus, demand).await;
+        let is_nearest = !demand.no_cache && self.log.reaches(&demand.including).await;
+        let read = if is_nearest { self.by_skus_nearest(skus).await } else { self.by_skus_past(skus, demand).await };
         measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
         read
+    }
+
+    /// From near and Redis, as far as it is known there which products have them, and the rest by one read of a database.
+    async fn by_skus_nearest(&self, skus: &[Sku]) -> Result<BySku, ReadError> {
+        let as_of = self.log.as_of();
+        let hints = self.tiers.hints(skus);
+        let ids: Vec<ProductId> = hints.iter().map(|(_, id)| *id).collect();
+        let (mut known, near) = self.tiers.ask_near(&ids);
+        let rest = rest_of(&ids, &known);
+        let (mut why, mut trace) = (Forward::Bypass, Trace::Near);
+        if !rest.is_empty() {
+            let asked = self.tiers.ask_redis(&rest).await;
+            (why, trace) = (asked.why_of_rest(), Trace::Redis(near.stored(asked.is_kept)));
+            known.extend(asked.admitted);
+        }
+        let entries = hints.into_iter().filter_map(|(sku, id)| Some((sku, known.remove(&id)?)));
+        let mut value: HashMap<Sku, Entry> = entries.filter(|(sku, entry)| has_sku(entry, sku)).collect();
+        let oldest = value.values().map(|entry| entry.epoch).min();
+        let as_of = AsOf::header_for(as_of.as_deref(), oldest.unwrap_or_default());
+        let rest: Vec<Sku> = skus.iter().filter(|sku| !value.contains_key(*sku)).cloned().collect();
+        if rest.is_empty() {
+            return Ok((Answer { value, trace }, as_of));
+        }
+        let FoundBySku { entries, read, is_stored, is_kept } = self.tiers.read_skus(&rest, &Demand::default()).await?;
+        let read_as_of = self.log.as_of_source(read.epoch, read.read_at);
+        // Both are of one form, in which the earlier moment is the lesser text.
+        let as_of =
+            if value.is_empty() { read_as_of } else { as_of.zip(read_as_of).map(|(one, other)| one.min(other)) };
+        let why = if value.is_empty() { why } else { Forward::Partial };
+        value.extend(entries);
+        let near = near.stored(is_kept);
+        let trace = Trace::Forwarded { why, source: read.source, is_stored, is_collapsed: false, near };
+        Ok((Answer { value, trace }, as_of))
+    }
+
+    /// From a database that has what is demanded.
+    async fn by_skus_past(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
+        let FoundBySku { entries, read, .. } = self.tiers.read_skus(skus, demand).await?;
+        let as_of = self.log.as_of_source(read.epoch, read.read_at);
+        Ok((Answer { value: entries, trace: Trace::past(demand, read.source) }, as_of))
     }
 
     /// From the first tier that has it. Callers at the same time share one read of the database.
@@ -151,9 +193,6 @@ impl Products {
 
     /// What is near, then one question to Redis, and one to a database for the rest.
     async fn by_ids_nearest(&self, ids: &[ProductId]) -> Result<Answer<HashMap<ProductId, Entry>>, ReadError> {
-        let rest_of = |ids: &[ProductId], known: &HashMap<ProductId, Entry>| -> Vec<ProductId> {
-            ids.iter().copied().filter(|id| !known.contains_key(id)).collect()
-        };
         let (mut value, near) = self.tiers.ask_near(ids);
         let rest = rest_of(ids, &value);
         if rest.is_empty() {
@@ -212,4 +251,20 @@ impl Products {
 fn counted<T>(demand: &Demand, answer: Result<Answer<T>, ReadError>) -> Result<Answer<T>, ReadError> {
     measures::demanded(demand, answer.as_ref().map(|answer| &answer.trace));
     answer
+}
+
+fn rest_of(ids: &[ProductId], known: &HashMap<ProductId, Entry>) -> Vec<ProductId> {
+    ids.iter().copied().filter(|id| !known.contains_key(id)).collect()
+}
+
+/// Whether the product has this sku.
+fn has_sku(entry: &Entry, sku: &Sku) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        sku: Sku,
+    }
+    match &entry.content {
+        Content::Product(body) => serde_json::from_slice(body).is_ok_and(|named: Named| named.sku == *sku),
+        Content::Absent => false,
+    }
 }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
 use cache::{Content, Entry};
 use catalog::{ProductId, Sku};
 use events::{Epoch, Position};
 use freshness::{Provenance, Rejection, Requirement};
+use quick_cache::sync::Cache;
 use tokio::time::timeout;
 
-use super::{Answer, Forward, NearMiss, Trace};
+use super::{Forward, NearMiss};
 use crate::demand::Demand;
 use crate::error::{ReadError, Refusal};
 use crate::log::{NearBypass, SharedLog};
@@ -24,11 +24,25 @@ use crate::store::{self, Stored};
 /// Longest attempt to read from the databases: a replica that hangs and the primary fit in.
 const FILL_MAX: Duration = Duration::from_secs(4);
 
+/// Skus whose products are remembered: some ten megabytes.
+const SKUS_MAX: usize = 100_000;
+
 #[derive(Debug)]
 pub(super) struct Tiers {
     redis: Arc<Redis>,
     log: Arc<SharedLog>,
     sources: Arc<Sources>,
+    /// Which product had a sku when it was last read by it. Only a hint: the product itself says whether it still has.
+    skus: Cache<Sku, ProductId>,
+}
+
+/// Products by their skus, where and when they were read, and whether Redis has them now too.
+pub(super) struct FoundBySku {
+    pub(super) entries: HashMap<Sku, Entry>,
+    pub(super) read: Sourced<()>,
+    pub(super) is_stored: bool,
+    /// Whether all are kept near.
+    pub(super) is_kept: bool,
 }
 
 /// What Redis had.
@@ -59,7 +73,7 @@ pub(super) struct Filled {
 
 impl Tiers {
     pub(super) fn new(redis: Arc<Redis>, log: Arc<SharedLog>, sources: Arc<Sources>) -> Self {
-        Self { redis, log, sources }
+        Self { redis, log, sources, skus: Cache::new(SKUS_MAX) }
     }
 
     /// Asks Redis, unless the log vouches for nothing yet.
@@ -150,6 +164,9 @@ impl Tiers {
     /// Looks at what is kept near, for each of `ids`; for the others, why it was not there.
     pub(super) fn ask_near(&self, ids: &[ProductId]) -> (HashMap<ProductId, Entry>, NearMiss) {
         let (mut kept, now) = (HashMap::new(), Instant::now());
+        if !self.log.keeps_near() {
+            return (kept, NearMiss::Unused);
+        }
         for id in ids {
             match self.log.near(*id, now) {
                 Ok(Some(near)) => {
@@ -169,12 +186,13 @@ impl Tiers {
         (kept, miss)
     }
 
-    /// Reads `skus` from a database.
-    pub(super) async fn read_skus(
-        &self,
-        skus: &[Sku],
-        demand: &Demand,
-    ) -> Result<(Answer<HashMap<Sku, Entry>>, Option<HeaderValue>), ReadError> {
+    /// The products that had these skus when they were last read by them.
+    pub(super) fn hints(&self, skus: &[Sku]) -> Vec<(Sku, ProductId)> {
+        skus.iter().filter_map(|sku| Some((sku.clone(), self.skus.get(sku)?))).collect()
+    }
+
+    /// Reads `skus` from a database, and puts what it found into Redis and near.
+    pub(super) async fn read_skus(&self, skus: &[Sku], demand: &Demand) -> Result<FoundBySku, ReadError> {
         let way = self.sources.way(demand.no_cache).await?;
         let read = self.sources.read(
             &way,
@@ -183,16 +201,24 @@ impl Tiers {
             skus,
             |answer| self.admit(answer, &demand.including),
         );
-        let read = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??;
-        let mut value = HashMap::new();
-        for stored in read.value {
+        let (stored, read) = timeout(FILL_MAX, read).await.map_err(|_| ReadError::Late)??.split();
+        let (mut entries, mut named) = (Vec::new(), Vec::new());
+        for stored in stored {
             let (id, sku) = (stored.id, stored.product.as_ref().map(|product| product.sku.clone()));
-            let entry = entry(stored, read.epoch, read.read_at);
-            self.log.answered(id, provenance(&entry));
-            value.extend(sku.map(|sku| (sku, entry)));
+            entries.push((id, entry(stored, read.epoch, read.read_at)));
+            named.push(sku);
         }
-        let as_of = self.log.as_of_source(read.epoch, read.read_at);
-        Ok((Answer { value, trace: Trace::past(demand, read.source) }, as_of))
+        let is_stored = self.log.has_begun() && self.redis.fill(&entries).await;
+        let mut found = FoundBySku { entries: HashMap::new(), read, is_stored, is_kept: true };
+        for ((id, entry), sku) in entries.into_iter().zip(named) {
+            self.log.answered(id, provenance(&entry));
+            found.is_kept &= self.log.keep_near(id, &entry);
+            if let Some(sku) = sku {
+                self.skus.insert(sku.clone(), id);
+                found.entries.insert(sku, entry);
+            }
+        }
+        Ok(found)
     }
 
     fn admit(&self, answer: &Sourced<Vec<Stored>>, including: &Requirement) -> Result<(), Refusal> {

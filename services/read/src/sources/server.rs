@@ -46,9 +46,12 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(kind: Kind, options: PgConnectOptions) -> Self {
         let statement_timeout = store::STATEMENT_TIMEOUT.as_millis().to_string();
-        let options = options
-            .application_name("freshet-read")
-            .options([("statement_timeout", &statement_timeout[..]), ("default_transaction_read_only", "on")]);
+        let options = options.application_name("freshet-read").options([
+            ("statement_timeout", &statement_timeout[..]),
+            ("default_transaction_read_only", "on"),
+            // To compile a statement takes longer than any of ours gains by it.
+            ("jit", "off"),
+        ]);
         let connections_max = match kind {
             Kind::Replica { .. } => REPLICA_CONNECTIONS_MAX,
             Kind::Primary => PRIMARY_CONNECTIONS_MAX,

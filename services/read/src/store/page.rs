@@ -24,7 +24,7 @@ const ENOUGH: u64 = 10;
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
     let is_narrowed = query.filters.brand.is_some() || query.filters.category.is_some();
     let (epoch, stage, found, tally) = if query.words.is_none() && query.wanted.is_nothing() && !is_narrowed {
-        let (epoch, found) = fetch(connection, list(query, false)).await?;
+        let Fetched { epoch, found, .. } = fetch(connection, list(query)).await?;
         (epoch, None, found, Tally::default())
     } else {
         // What is found decides what is looked for next, all in one snapshot.
@@ -46,10 +46,18 @@ type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
 ///
 /// Left to itself Postgres guesses, and walks an index from end to end where a brand stands at the end of it.
 async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, is_narrowed: bool) -> Result<Shown, sqlx::Error> {
-    let is_counted = is_narrowed || query.wanted.count == Some(Count::Exact);
-    let counted = if is_counted { Some(count_up_to(snapshot, query, None, COUNTED_MAX + 1).await?) } else { None };
-    let is_gathered = is_narrowed && counted.is_some_and(|counted| counted <= COUNTED_MAX);
-    let (epoch, found) = fetch(snapshot.next().await?, list(query, is_gathered)).await?;
+    let mut gathered = None;
+    if is_narrowed {
+        gathered = Some(fetch(snapshot.next().await?, gathered_list(query)).await?);
+    }
+    let mut counted = gathered.as_ref().and_then(|shown| shown.matching);
+    let Fetched { epoch, found, .. } = match gathered {
+        Some(gathered) if counted.is_some_and(|counted| counted <= COUNTED_MAX) => gathered,
+        _ => fetch(snapshot.next().await?, list(query)).await?,
+    };
+    if counted.is_none() && query.wanted.count == Some(Count::Exact) {
+        counted = Some(count_up_to(snapshot, query, None, COUNTED_MAX + 1).await?);
+    }
     Ok((epoch, None, found, tally(snapshot, query, None, counted).await?))
 }
 
@@ -58,14 +66,15 @@ async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, is_narrowed: 
 async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Words) -> Result<Shown, sqlx::Error> {
     let mut terms = terms::terms(snapshot.next().await?, words).await?;
     let mut asked = terms.whole();
-    let (mut epoch, mut found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+    let Fetched { mut epoch, mut found, .. } =
+        fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
     let (mut reach, mut is_weighed) = (Reach::Whole, false);
     if !is_enough(snapshot, query, words, &asked, &found).await? {
         reach = Reach::All;
         let all = terms.all();
         if all != asked {
             asked = all;
-            (epoch, found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+            Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
         }
         if !is_enough(snapshot, query, words, &asked, &found).await? {
             is_weighed = true;
@@ -74,7 +83,8 @@ async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Wor
                 reach = Reach::Some;
                 if some != asked {
                     asked = some;
-                    (epoch, found) = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+                    Fetched { epoch, found, .. } =
+                        fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
                 }
             }
         }
@@ -83,7 +93,8 @@ async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Wor
     Ok((epoch, Some(Stage { terms, reach, is_weighed }), found, tally))
 }
 
-/// Whether so many products have the words that none with fewer of them is wanted, or one has them as its sku.
+/// Whether what was found will do: it is something, and so many products have the words, whether or not the filters let them
+/// through, that none with fewer of them is wanted; or one has them as its sku.
 async fn is_enough(
     snapshot: &mut Snapshot<'_>,
     query: &PageQuery,
@@ -91,25 +102,42 @@ async fn is_enough(
     stage: &str,
     found: &[Found],
 ) -> Result<bool, sqlx::Error> {
-    if found.len() as u64 >= ENOUGH || count_up_to(snapshot, query, Some(stage), ENOUGH).await? >= ENOUGH {
+    if found.len() as u64 >= ENOUGH {
         return Ok(true);
     }
-    let mut sql = QueryBuilder::new("select exists (select from ");
-    sql.push(DOCUMENTS).push(" where sku = ").push_bind(words.as_str());
-    push_filters(&mut sql, &query.filters);
-    sql.push(")").build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await
+    // A page may be empty because it begins behind the last product.
+    if found.is_empty() && count_up_to(snapshot, query, Some(stage), 1).await? == 0 {
+        return Ok(false);
+    }
+    let unfiltered = PageQuery::of_words(words.clone(), query.limit);
+    if count_up_to(snapshot, &unfiltered, Some(stage), ENOUGH).await? >= ENOUGH {
+        return Ok(true);
+    }
+    sqlx::query_scalar!(
+        r#"select exists (select from products where deleted_at is null and sku = $1) as "exists!""#,
+        words.as_str()
+    )
+    .fetch_one(snapshot.next().await?)
+    .await
 }
 
-async fn fetch(
-    connection: &mut PgConnection,
-    mut statement: QueryBuilder<Postgres>,
-) -> Result<(Epoch, Vec<Found>), sqlx::Error> {
+/// What a statement brings.
+struct Fetched {
+    epoch: Epoch,
+    found: Vec<Found>,
+    /// How many products are in the list, up to one more than [`COUNTED_MAX`], if they were gathered.
+    matching: Option<u64>,
+}
+
+async fn fetch(connection: &mut PgConnection, mut statement: QueryBuilder<Postgres>) -> Result<Fetched, sqlx::Error> {
     // Planned for its values each time, and there are more shapes than are worth keeping prepared.
     let rows = statement.build().persistent(false).fetch_all(connection).await?;
     // The epoch has one row, so the answer has at least one, which holds no product if the page is empty.
-    let epoch = read_epoch(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get("epoch")?)?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let epoch = read_epoch(first.try_get("epoch")?)?;
+    let matching = first.try_get::<Option<i64>, _>("matching")?.map(i64::unsigned_abs);
     let found = rows.iter().filter_map(|row| found(row).transpose()).collect::<Result<_, _>>()?;
-    Ok((epoch, found))
+    Ok(Fetched { epoch, found, matching })
 }
 
 fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
@@ -121,8 +149,8 @@ fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
     Ok(Some(Found { product, rank: row.try_get("rank")? }))
 }
 
-const BEGIN: &str = "
-    select epoch.number as epoch, page.*
+/// The page's products by their ids, from what follows.
+const PAGE: &str = " as matching, page.*
     from epoch
     left join lateral (
         select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
@@ -133,12 +161,27 @@ const BEGIN: &str = "
 const DOCUMENTS: &str = "(select *, stock > 0 as in_stock from products where deleted_at is null) as products";
 
 /// The page's ids first, from narrow rows, then the products.
-fn list(query: &PageQuery, is_gathered: bool) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(BEGIN);
-    sql.push("(select *, 0::float8 as rank");
+fn list(query: &PageQuery) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("select epoch.number as epoch, null::bigint");
+    sql.push(PAGE).push("(select *, 0::float8 as rank");
     push_matches(&mut sql, query, None);
-    // A fence: what stands above it is not done before.
-    sql.push(if is_gathered { " offset 0) as listing" } else { ") as listing" });
+    sql.push(") as listing");
+    push_window(&mut sql, query);
+    sql
+}
+
+/// The same, with all products of the list gathered before they are sorted, and counted.
+fn gathered_list(query: &PageQuery) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("with gathered as materialized (select id, 0::float8 as rank");
+    sql.push(match query.sort {
+        Sort::Relevance | Sort::Id => "",
+        Sort::Name => ", name",
+        Sort::Price | Sort::PriceDescending => ", price",
+        Sort::NewestFirst => ", created_at",
+    });
+    push_matches(&mut sql, query, None);
+    sql.push(" limit ").push_bind(i64::try_from(COUNTED_MAX).unwrap_or(i64::MAX).saturating_add(1));
+    sql.push(") select epoch.number as epoch, (select count(*) from gathered)").push(PAGE).push("gathered");
     push_window(&mut sql, query);
     sql
 }
@@ -157,8 +200,8 @@ pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, query: &PageQuery, 
 
 /// Of the products that `stage` finds.
 fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(BEGIN);
-    sql.push("(select *, ");
+    let mut sql = QueryBuilder::new("select epoch.number as epoch, null::bigint");
+    sql.push(PAGE).push("(select *, ");
     match query.sort {
         Sort::Relevance => push_rank(&mut sql, words, terms),
         _ => {

@@ -46,6 +46,30 @@ async fn what_redis_lacks_is_read_from_a_replica_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn skus_are_answered_from_memory_once_it_is_known_whose_they_are() {
+    let mut world = World::new().await;
+    let node = world.near_node(&[]).await;
+    let (one, two) = (world.create("LAMP-1").await, world.create("LAMP-2").await);
+    node.has_seen(&two).await;
+    let path = "/products?skus=LAMP-2,LAMP-1";
+    node.get(path).await;
+    let known = node.get(path).await;
+    assert_eq!(known.header("cache-status"), "near; hit");
+    assert!(!known.header("catalog-as-of").is_empty());
+    let partly = node.get("/products?skus=LAMP-1,NONE").await;
+    assert!(partly.header("cache-status").starts_with("redis; fwd=partial; detail=replica"));
+    assert_eq!(partly.json::<Value>().unwrap()["missing"], json!(["NONE"]));
+
+    let sold = world.set_stock(&one, 0).await;
+    testkit::holds(async || node.get(path).await.json::<Value>().unwrap()["items"][1]["stock"] == 0).await;
+    assert_eq!(node.get(path).await.header("cache-status"), "near; hit");
+    world.delete(&sold).await;
+    let heir = world.create("LAMP-1").await;
+    testkit::holds(async || node.get(path).await.json::<Value>().unwrap()["items"][1]["id"] == heir.id.get()).await;
+    testkit::holds(async || node.get(path).await.header("cache-status") == "near; hit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_that_cannot_be_meant_are_refused() {
     let world = World::new().await;
     let node = world.node().await;

@@ -160,7 +160,7 @@ async fn a_replica_that_hangs_delays_its_readers_and_fails_none() {
     let (answer, ()) = tokio::join!(node.get("/products?skus=LAMP-1"), hang_under_way);
 
     assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.header("cache-status"), "redis; fwd=bypass; detail=primary");
+    assert_eq!(answer.header("cache-status"), "redis; fwd=bypass; detail=primary; stored");
     holds(async || node.metric(USABLE).await < 1.0).await;
     assert_eq!(node.product(lamp.id).await, lamp);
 }

@@ -92,6 +92,9 @@ async fn who_has_more_of_the_words_comes_first_until_enough_have_all() {
     assert_eq!(page(&mut connection, "q=blue+cable&limit=100").await.items.len(), 10, "and none of another colour");
     let in_stock = "q=blue+cable&limit=100&max_price=0.99";
     assert_eq!(page(&mut connection, in_stock).await.items.len(), 0, "as few as the filters let through");
+    Stocked { sku: "B-10", name: "Blue cable", price: 150, ..Stocked::default() }.insert(&mut connection).await;
+    let some = "q=blue+cable&limit=100&min_price=1.5";
+    assert_eq!(page(&mut connection, some).await.items.len(), 1, "that there are enough is no matter of filters");
     assert_eq!(page(&mut connection, "q=blue+cable&limit=100&min_price=3").await.items.len(), 2, "rather than nothing");
 }
 
