@@ -168,7 +168,7 @@ fn product(number: u32) -> DemoProduct {
 }
 
 /// Paths of a storefront over demo products, distinct and the same every time: of ten about five are lists of a category in
-/// some order, three lists of a category within a range of prices, and two searches for names.
+/// some order, three lists of a category within a range of prices, and two searches for names; of ten lists one is counted and one has facets.
 pub fn storefront(count: usize) -> Vec<String> {
     distinct(storefront_path).take(count).collect()
 }
@@ -178,17 +178,18 @@ fn storefront_path(dice: &mut Dice) -> String {
     let thing = slug(path).replace('-', "+");
     let category = branch(path, dice);
     let in_stock = *dice.pick(&["", "&in_stock=true"]);
+    let told = *dice.pick(&["", "", "", "", "", "", "", "", "&count=exact", "&facets=brand,price"]);
     match dice.below(10) {
         0..5 => {
             let sort = dice.pick(&["id", "name", "price", "-price", "-created_at"]);
             let page = dice.pick(&["", "", "", "&page=2"]);
-            format!("/products?category={category}&sort={sort}{in_stock}{page}")
+            format!("/products?category={category}&sort={sort}{in_stock}{page}{told}")
         }
         5..8 => {
             let (from, width) = (dice.below(25) * 10, *dice.pick(&[10, 25, 50]));
             let sort = dice.pick(&["id", "price"]);
             let to = from + width;
-            format!("/products?category={category}&min_price={from}&max_price={to}&sort={sort}{in_stock}")
+            format!("/products?category={category}&min_price={from}&max_price={to}&sort={sort}{in_stock}{told}")
         }
         _ => {
             let first = match dice.below(3) {

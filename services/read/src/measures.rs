@@ -40,7 +40,7 @@ const REJECTIONS: [Rejection; 4] =
     [Rejection::OtherEpoch, Rejection::BelowFloor, Rejection::BeforeStart, Rejection::Overtaken];
 /// A page was there and stands; was there and may have changed; was not there; or was not asked for there.
 const PAGE_RESULTS: [(&str, &[&str]); 2] =
-    [("near", &["hit", "moved", "miss", "bypass"]), ("redis", &["hit", "moved", "miss"])];
+    [("near", &["hit", "moved", "miss", "bypass"]), ("redis", &["hit", "moved", "miss", "error"])];
 const SOURCES: [Source; 2] = [Source::Replica, Source::Primary];
 /// How a read with a demand may end: answered by a tier, 503 or 504, or 400.
 const ENDS: [&str; 6] = ["near", "redis", "replica", "primary", "unavailable", "refused"];

@@ -34,10 +34,10 @@ impl Redis {
         self.may_be_asked() && self.judge(self.cache.fill(entries).await) == Some(entries.len())
     }
 
-    /// The page that is held under a key; `None` also if Redis does not answer.
-    pub(crate) async fn get_page(&self, key: PageKey) -> Option<Bytes> {
+    /// The page that is held under a key, if any; `None` if Redis does not answer.
+    pub(crate) async fn get_page(&self, key: PageKey) -> Option<Option<Bytes>> {
         self.may_be_asked().then_some(())?;
-        self.judge(self.cache.page(key).await)?
+        self.judge(self.cache.page(key).await)
     }
 
     /// Puts a page; whether it was written.

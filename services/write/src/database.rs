@@ -15,6 +15,11 @@ use crate::store;
 /// The tables of the catalogue.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
+/// Of whoever applies migrations.
+const MIGRATION_LOCK: i64 = 0x66_7265_7368_6574;
+/// Between two tries to get it.
+const MIGRATION_WAIT: Duration = Duration::from_millis(200);
+
 /// The name of the readiness check that [`watch`] keeps.
 pub const CHECK: &str = "postgres";
 
@@ -72,7 +77,18 @@ async fn ping_idle(connection: &mut PgConnection, idle_for: Duration) -> sqlx::R
 /// Applies the migrations that the database lacks; several at once wait for each other.
 pub async fn migrate(database: &PgConnectOptions) -> anyhow::Result<()> {
     let mut connection = database.connect().await.context("the database cannot be reached")?;
-    MIGRATOR.run(&mut connection).await.context("the migrations cannot be applied")
+    // Held until the connection ends.
+    while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_held!""#, MIGRATION_LOCK)
+        .fetch_one(&mut connection)
+        .await
+        .context("the database does not answer")?
+    {
+        tokio::time::sleep(MIGRATION_WAIT).await;
+    }
+    let mut migrator = sqlx::migrate!("../../migrations");
+    // It would wait for its lock within a statement, which whoever builds an index concurrently waits for in turn.
+    migrator.set_locking(false);
+    migrator.run(&mut connection).await.context("the migrations cannot be applied")
 }
 
 /// Keeps the readiness check up to date until it is told to stop.

@@ -109,9 +109,11 @@ impl Cache {
 
     /// The page that is held under a key.
     pub async fn page(&self, key: PageKey) -> Result<Option<Bytes>, CacheError> {
-        let value: Option<Vec<u8>> =
-            redis::cmd("GET").arg(page_key(key)).query_async(&mut self.connection.clone()).await?;
-        Ok(value.map(Bytes::from))
+        let mut pipeline = Pipeline::with_capacity(1);
+        // A key of another type holds no page.
+        pipeline.ignore_errors().get(page_key(key));
+        let [value]: [RedisResult<Option<Vec<u8>>>; 1] = pipeline.query_async(&mut self.connection.clone()).await?;
+        Ok(value.ok().flatten().map(Bytes::from))
     }
 
     /// Holds a page in the place of whatever is there: it is not trusted, and the last one read is the newest but for a race.

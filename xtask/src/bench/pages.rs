@@ -49,7 +49,8 @@ pub(super) const HITS: Row = Row {
     name: "page-hits",
     title: "pages answered without a query while prices and stocks change, against other schemes",
     meaning: "2,400 distinct queries over 100,000 products (half of them lists of a category in five orders, three in ten \
-              lists of a category within a range of prices, two in ten searches for names), asked for 1,000 times a second, \
+              lists of a category within a range of prices, two in ten searches for names; one list in ten is \
+              counted, one has facets), asked for 1,000 times a second, \
               the n-th query n times less often than the first (Zipf). Meanwhile products chosen evenly get new prices, \
               chosen evenly among all, and new stocks. A hit is an answer without a query of a page. Beside it, from the \
               same requests: what would have been hits if every change voided every page (one generation in the key of \

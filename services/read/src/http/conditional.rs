@@ -22,6 +22,11 @@ impl EntityTag {
         Self(etag_of(version))
     }
 
+    /// The same of a part of what it is of.
+    pub(crate) fn weak(&self) -> Self {
+        Self(tag(format!("W/{}", self.0.to_str().unwrap_or_default())))
+    }
+
     /// Of a list: weak, since equal bodies are all that it promises. Half a digest tells 2^64 bodies apart.
     pub(crate) fn of_body(body: &[u8]) -> Self {
         let digest = Sha256::digest(body);

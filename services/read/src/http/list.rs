@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 
-use super::conditional::{Cacheable, conditional};
+use super::conditional::{Cacheable, EntityTag, conditional};
 use crate::App;
 use crate::demand::Demand;
 use crate::error::ReadError;
@@ -38,11 +38,17 @@ pub(super) async fn page(
         let (answer, as_of) = app.pages.get(query, demand).await?;
         (answer.value, answer.trace.to_string(), as_of)
     };
-    let page = fields.map_or_else(|| Arc::clone(&page), |fields| Arc::new(page.sparse(&fields)));
-    let found = Cacheable { etag: page.etag.clone(), body: page.body.clone(), cache_status, as_of };
-    let mut answer = conditional(request, &app.cache_control, found);
-    if let Some(links) = &page.links {
-        answer.headers_mut().insert(header::LINK, links.clone());
+    let (body, etag, links) = match &fields {
+        None => (page.body.clone(), page.etag.clone(), page.links.clone()),
+        Some(fields) => {
+            let (body, links) = page.sparse(fields);
+            let etag = EntityTag::of_body(&body);
+            (body, etag, links)
+        }
+    };
+    let mut answer = conditional(request, &app.cache_control, Cacheable { body, etag, cache_status, as_of });
+    if let Some(links) = links {
+        answer.headers_mut().insert(header::LINK, links);
     }
     Ok(answer)
 }

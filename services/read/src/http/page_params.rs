@@ -33,11 +33,11 @@ impl IntoParams for SearchParams {
             ));
         let mut q = parameter(
             "q",
-            "Words that a product has in its name, sku, brand, category or description, in any order and as they stand \
-             or by their English stem; the last word also as the beginning of a longer one. Where fewer than ten \
-             products have all the words, those follow that have some, the rarer words; a word that no product has \
-             stands for the most usual one that differs by a letter. Characters that are no letter or digit only part \
-             words; of more than sixteen words the first are taken.",
+            "Words that a product has in its name, sku, brand, category or description, in any order, as they stand or by \
+             their English stem. Where fewer than ten products have all of them whole, the last one may also be the \
+             beginning of a longer word; where fewer than ten have them like that, those follow that have some, the rarer \
+             words, and a word that no product has stands for the most usual one that differs by a letter. Characters that \
+             are no letter or digit only part words; of more than sixteen words the first are taken.",
             words,
         );
         q.required = Required::True;
@@ -103,8 +103,8 @@ fn shared(sorts: &[Sort]) -> Vec<Parameter> {
 }
 
 pub(super) const FIELDS: &str = "fields";
-pub(super) const FIELDS_DESCRIPTION: &str = "Only these fields of each product, separated by commas, such as `id,name,price`; \
-    all if it is not given.";
+pub(super) const FIELDS_DESCRIPTION: &str = "Only these fields of each product, separated by commas, such as `id,name,price`: \
+    then the others are absent, also those that the schema requires. All if it is not given.";
 
 const SORT: &str = "The order; equal ones stand by id. `-` is descending: `-price` the dearest first, `-created_at` the \
     newest first. Names are compared by their Unicode code points. `price` and `-price` hold only products with a price \

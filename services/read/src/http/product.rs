@@ -24,7 +24,7 @@ use crate::pages::Fields;
     tag = "products",
     params(
         ("id" = ProductId, Path, description = "The product's id"),
-        ("fields" = Option<String>, Query, description = "Only these fields of the product, separated by commas, such as `id,name,price`; all if it is not given"),
+        ("fields" = Option<String>, Query, description = "Only these fields of the product, separated by commas, such as `id,name,price`: then the others are absent, also those that the schema requires. All if it is not given"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the version that the client holds"),
         ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
         ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
@@ -56,8 +56,11 @@ pub(crate) async fn get_product(
         promise(refusal.headers_mut(), answer.trace.to_string(), as_of);
         return Ok(refusal);
     };
-    let body = fields.map_or_else(|| body.clone(), |fields| fields.of_product(&body));
     let etag = EntityTag::of_version(answer.value.version);
+    let (body, etag) = match fields {
+        None => (body, etag),
+        Some(fields) => (fields.of_product(&body), etag.weak()),
+    };
     let found = Cacheable { body, etag, cache_status: answer.trace.to_string(), as_of };
     Ok(conditional(&request, &app.cache_control, found))
 }

@@ -31,7 +31,7 @@ const PRODUCTS_SEEN: u32 = 50;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `read` reads")]
 pub(crate) struct SuggestParameters {
-    /// What was typed so far, as in a search; of the last word two letters at least
+    /// What was typed so far, as in a search
     #[param(min_length = 1, max_length = 200, example = "desk la")]
     q: String,
     /// Most completions, and most products
@@ -71,6 +71,8 @@ struct Suggested {
     params(
         SuggestParameters,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that the client holds"),
+        ("Consistency-Token" = Option<String>, Header, description = "Tokens of writes, comma-separated: the answer includes these writes"),
+        ("Cache-Control" = Option<String>, Header, description = "`no-cache`: the answer is read from the primary after the request arrived, past every cache; 503 with `Retry-After` if too many ask for that. Other directives change nothing"),
     ),
     responses(
         (status = 200, description = "Searches and products", body = Suggestions, headers(
@@ -89,7 +91,7 @@ pub(crate) async fn suggest(
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let (words, limit) = read(pairs).map_err(ReadError::from)?;
-    let query = PageQuery::of_words(words.clone(), PRODUCTS_SEEN);
+    let query = PageQuery::typing(words.clone(), PRODUCTS_SEEN);
     let (answer, as_of) = app.pages.get(query, &demand).await?;
     let products = answer.value.products().map_err(|_| ReadError::Lost)?;
     let suggestions = suggestions(&words, answer.value.extent.stage.as_ref(), products, limit);
@@ -103,7 +105,7 @@ fn read(pairs: Vec<(String, String)>) -> Result<(Words, usize), QueryFault> {
     let words = parameters.require("q", Words::try_from);
     let limit = parameters.read("limit", |text| whole(&text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
     parameters.finish()?;
-    let words = words.ok_or_else(|| QueryFault::Invalid(Vec::new()))?;
+    let words = words.expect("without words there was a fault");
     Ok((words, usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
@@ -138,7 +140,9 @@ fn completions(words: &[String], products: &[Product]) -> Vec<String> {
     for (at, product) in products.iter().enumerate() {
         let name = lower(product.name.as_str());
         let brand = product.brand.as_ref().map(|brand| lower(brand.as_str())).unwrap_or_default();
+        // One letter begins too many words to say anything.
         let longer = name.iter().chain(&brand).filter(|word| word.starts_with(last.as_str()) && *word != last);
+        let longer = longer.filter(|_| last.chars().count() > 1);
         let following = name.windows(2).filter(|pair| &pair[0] == last && !words.contains(&pair[1]));
         let mut ways: Vec<Vec<String>> =
             longer.map(|word| vec![word.clone()]).chain(following.map(<[_]>::to_vec)).collect();
@@ -205,7 +209,7 @@ mod tests {
         };
         let instead = Usage::Unknown { instead: Some("lamp".to_owned()) };
         let terms = Terms(vec![word("desk", Usage::Rare), word("lmap", instead)]);
-        let stage = Stage { terms, reach: Reach::Some, is_weighed: true };
+        let stage = Stage { terms, reach: Reach::Some };
         assert_eq!(suggested("desk lmap", Some(&stage))[..2], ["desk lamp", "desk lamp white"]);
     }
 }

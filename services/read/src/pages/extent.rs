@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::cursor::{LastSeen, SortKey};
 use super::filters::Filters;
+use super::page::{Found, last_seen};
 use super::query::{Begin, PageQuery, Sort};
 use super::tally::Tally;
 use super::terms::{Reach, Stage};
@@ -80,7 +81,11 @@ impl Extent {
             Some(None) => row.map(|row| self.rows[row].place.clone()),
         };
         let to = to.filter(|place| self.holds(place));
-        let tallies = self.tally.is_touched(self.query.wanted, &self.query.filters, self.listed(&side));
+        let tallies = self.tally.is_touched(self.query.wanted, &self.query.filters, self.listed(&side))
+            && !self.tally.unheard.contains(&(change.id, change.version));
+        if tallies && self.tally.is_overrun {
+            return Effect::Lost;
+        }
         // A page that is counted from the beginning does not know what stands before it.
         let to = if self.query.is_counted() {
             if !self.leaves_order(row, to.as_ref(), was.then_some(&side), is) {
@@ -108,13 +113,14 @@ impl Extent {
         let (Some(had), Some(has)) = (has_words(&side.before), has_words(&side.after)) else {
             return was || is || side.changes_words;
         };
-        let changes_counts = side.changes_words && (stage.is_weighed || had || has);
+        let changes_counts = side.changes_words && (stage.reach == Reach::Some || had || has);
         changes_counts
-            || match stage.reach {
+            || if stage.reach == stage.terms.nearest() && !self.query.is_typing {
                 // The last one to leave would have it reach further.
-                Reach::Whole => was && !is && self.rows.iter().all(|row| row.place.id == side.id),
-                // One that comes may have the words whole, and so end a search for less.
-                Reach::All | Reach::Some => was != is,
+                was && !is && self.rows.iter().all(|row| row.place.id == side.id)
+            } else {
+                // One that comes may be what was looked for before.
+                was != is
             }
     }
 
@@ -194,6 +200,15 @@ impl Extent {
         };
         is_begun && (self.is_whole || self.rows.last().is_some_and(|end| place.cmp_in(&end.place, sort).is_le()))
     }
+}
+
+/// Whether products pass the filters of a query, and stand in its order.
+pub(super) fn are_in_order(query: &PageQuery, found: &[Found]) -> bool {
+    let is_before = |one: &Found, other: &Found| {
+        last_seen(query.sort, one).cmp_in(&last_seen(query.sort, other), query.sort).is_lt()
+    };
+    found.iter().all(|found| Listed::after(&found.product, None).passes(&query.filters))
+        && found.is_sorted_by(is_before)
 }
 
 /// The two sides of a change.

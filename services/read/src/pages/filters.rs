@@ -46,6 +46,11 @@ impl Filters {
         matches!((self.min_price, self.max_price), (Some(min), Some(max)) if min.minor() > max.minor())
     }
 
+    /// Whether few products may pass in a way that Postgres does not foresee.
+    pub(crate) const fn are_narrow(&self) -> bool {
+        self.brand.is_some() || self.category.is_some()
+    }
+
     /// As query parameters, equal for equal filters.
     pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cache::PageKey;
 use catalog::{ProductId, Version};
@@ -17,6 +18,12 @@ use super::extent::{Effect, Extent};
 use super::glance::Sieve;
 use super::page::Page;
 use crate::log::Passed;
+
+/// Changes that one test looks at closely: to read the page anew is quicker than to follow more, and meanwhile the log stands
+/// still.
+const LOOKS_MAX: usize = 5_000;
+/// An estimate is not followed, so it is told for no longer than this.
+const ESTIMATE_MAX: Duration = Duration::from_mins(1);
 
 /// What a page takes beside its body: its query, headers, counters and the cache's own record of it.
 const PAGE_BYTES: u64 = 1_200;
@@ -39,6 +46,7 @@ pub(super) struct Slot {
     sieve: Sieve,
     /// Whatever the snapshot showed is below.
     read_by: Position,
+    read: Instant,
     tested: Mutex<Progress>,
 }
 
@@ -170,8 +178,13 @@ impl Slot {
     ) -> Result<Self, Rejection> {
         let to = tail.mark_of(read_at, admitted).ok_or(Rejection::BeforeStart)?;
         let sieve = Sieve::of(&page.extent);
-        let slot =
-            Self { page: Arc::new(page), sieve, read_by, tested: Mutex::new(Progress { to, is_settled: false }) };
+        let slot = Self {
+            page: Arc::new(page),
+            sieve,
+            read_by,
+            read: Instant::now(),
+            tested: Mutex::new(Progress { to, is_settled: false }),
+        };
         match slot.test(tail) {
             Tested::Stands | Tested::Unsettled(None) => Ok(slot),
             Tested::Followed(slot) | Tested::Unsettled(Some(slot)) => Ok(slot),
@@ -197,6 +210,9 @@ impl Slot {
     /// Tests whatever was heard since the last time: up to the last heartbeat, where everything is as the database once
     /// showed it, and then what only changes bodies.
     fn test(&self, tail: &Tail<Passed>) -> Tested {
+        if self.page.extent.tally.is_estimate() && self.read.elapsed() > ESTIMATE_MAX {
+            return Tested::Moved;
+        }
         let mut tested = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = tail.since(tested.to) else { return Tested::Moved };
         let is_heartbeat = |(_, passed): &(Mark, &Passed)| matches!(passed, Passed::Heartbeat(_));
@@ -205,10 +221,15 @@ impl Slot {
         let mut extent = Cow::Borrowed(&self.page.extent);
         let mut sieve = self.sieve;
         let mut is_past_cut = cut.is_none();
+        let mut looked = 0;
         for (mark, passed) in since {
             match passed {
                 Passed::Change { glance, .. } if !sieve.lets_through(glance) => {}
                 Passed::Change { event, is_outdated, .. } => {
+                    looked += 1;
+                    if looked > LOOKS_MAX {
+                        return Tested::Moved;
+                    }
                     match extent.effect_of(&event.change, progress.is_settled) {
                         Effect::None => {}
                         // A product must not come in, or be shown, as it was before this node last answered it.
@@ -221,10 +242,13 @@ impl Slot {
                                 }
                                 return Tested::Unsettled(slot);
                             }
+                            let has_moved = from.is_some() || to.is_some();
                             if !extent.to_mut().follow(&event.change, from, to, tallies) {
                                 return Tested::Moved;
                             }
-                            sieve = Sieve::of(&extent);
+                            if has_moved {
+                                sieve = Sieve::of(&extent);
+                            }
                         }
                         Effect::Lost => return Tested::Moved,
                     }
@@ -251,7 +275,7 @@ impl Slot {
         let Cow::Owned(extent) = extent else { return None };
         let page = Arc::new(Page::of(self.page.epoch, extent));
         let sieve = Sieve::of(&page.extent);
-        Some(Self { page, sieve, read_by: self.read_by, tested: Mutex::new(progress) })
+        Some(Self { page, sieve, read_by: self.read_by, read: self.read, tested: Mutex::new(progress) })
     }
 }
 

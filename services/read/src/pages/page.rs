@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cursor::{LastSeen, SortKey};
-use super::extent::{Extent, Row, SPARE};
+use super::extent::{Extent, Row};
 use super::fields::Fields;
 use super::query::{Begin, PageQuery, Sort};
 use super::tally::{Facets, Tally, Total};
@@ -21,8 +21,10 @@ use crate::http::EntityTag;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Listing {
     pub(crate) stage: Option<Stage>,
-    /// In order; one more than the page holds, and [`SPARE`], if there are so many.
+    /// In order; one more than the page holds, and [`SPARE`](super::SPARE), if there are so many.
     pub(crate) found: Vec<Found>,
+    /// Whether the list ends with the last of them.
+    pub(crate) is_whole: bool,
     pub(crate) tally: Tally,
     /// A position read after it: whatever it shows is below.
     pub(crate) read_by: Position,
@@ -51,8 +53,6 @@ mod bits {
 }
 
 /// A page of products in the order asked for
-///
-/// What [`Page`] writes.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProductPage {
@@ -84,8 +84,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn new(epoch: Epoch, query: Arc<PageQuery>, listing: Listing) -> Self {
-        let Listing { stage, found, tally, .. } = listing;
-        let is_whole = found.len() <= (query.limit + SPARE) as usize;
+        let Listing { stage, found, is_whole, tally, .. } = listing;
         let row = |found: &Found| Row {
             place: last_seen(query.sort, found),
             version: found.product.version,
@@ -120,18 +119,16 @@ impl Page {
         self.extent.page().iter().map(|row| serde_json::from_slice(&row.body)).collect()
     }
 
-    /// The same page with some fields of each product.
-    pub(crate) fn sparse(&self, fields: &Fields) -> Self {
-        let extent = self.extent.clone();
-        let body = Bytes::from(extent.write(|row, body| fields.push(&row.body, body)));
-        let links = extent.links(Some(fields));
-        Self { epoch: self.epoch, extent, etag: EntityTag::of_body(&body), body, links }
+    /// Body and links with some fields of each product.
+    pub(crate) fn sparse(&self, fields: &Fields) -> (Bytes, Option<HeaderValue>) {
+        let body = self.extent.write(|row, body| fields.push(&row.body, body));
+        (body.into(), self.extent.links(Some(fields)))
     }
 
     /// The page of a query that no product can meet.
     pub(crate) fn empty(query: PageQuery) -> Self {
         let tally = Tally::of_nothing(query.wanted);
-        let listing = Listing { stage: None, found: Vec::new(), tally, read_by: Position::default() };
+        let listing = Listing { stage: None, found: Vec::new(), is_whole: true, tally, read_by: Position::default() };
         Self::new(Epoch::default(), Arc::new(query), listing)
     }
 }
@@ -193,7 +190,7 @@ fn push_json(body: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(body, value).expect("numbers and strings always serialize");
 }
 
-fn last_seen(sort: Sort, Found { product: last, rank }: &Found) -> LastSeen {
+pub(super) fn last_seen(sort: Sort, Found { product: last, rank }: &Found) -> LastSeen {
     let key = match sort {
         Sort::Relevance => SortKey::Rank(*rank),
         Sort::Id => SortKey::Id,

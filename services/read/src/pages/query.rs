@@ -46,6 +46,8 @@ pub(crate) struct PageQuery {
     pub(crate) limit: u32,
     pub(crate) begin: Begin,
     pub(crate) wanted: Wanted,
+    /// Whether the words are still being typed, so that even a whole one may be the beginning of another.
+    pub(crate) is_typing: bool,
     /// What each answer holds of its products; all if nothing is said. Pages are kept whole.
     pub(crate) fields: Option<Fields>,
 }
@@ -91,11 +93,11 @@ impl PageQuery {
         Self::read(parameters, words, sort.unwrap_or(Sort::Relevance), default_currency)
     }
 
-    /// The best matches of some words, as a search without anything else.
-    pub(crate) fn of_words(words: Words, limit: u32) -> Self {
+    /// The best matches of words that are being typed, without anything else.
+    pub(crate) fn typing(words: Words, limit: u32) -> Self {
         let (filters, wanted) = (Filters::default(), Wanted::default());
         let begin = Begin::AtPage(1);
-        Self { words: Some(words), filters, sort: Sort::Relevance, limit, begin, wanted, fields: None }
+        Self { words: Some(words), filters, sort: Sort::Relevance, limit, begin, wanted, is_typing: true, fields: None }
     }
 
     fn read(
@@ -112,7 +114,7 @@ impl PageQuery {
         let page = parameters.read("page", |text| whole(&text, PAGED_ROWS_MAX));
         let cursor = parameters.take("cursor");
         parameters.finish()?;
-        let mut query = Self { words, filters, sort, limit, begin: Begin::AtPage(1), wanted, fields };
+        let mut query = Self { words, filters, sort, limit, begin: Begin::AtPage(1), wanted, is_typing: false, fields };
         query.begin = match (page, cursor) {
             (Some(_), Some(_)) => return Err(malformed("query parameters page and cursor exclude each other")),
             (None, Some(cursor)) => Begin::After(
@@ -151,13 +153,25 @@ impl PageQuery {
 
     /// What the page is kept under: equal for equal queries.
     pub(crate) fn key(&self) -> PageKey {
+        let digest = Sha256::digest(self.to_text());
+        *digest.first_chunk().expect("a digest is longer")
+    }
+
+    /// Everything that the page depends on, equal for equal queries.
+    pub(crate) fn to_text(&self) -> String {
         let mut serializer = self.serialize_windowed();
         match &self.begin {
             Begin::AtPage(page) => serializer.append_pair("page", &page.to_string()),
             Begin::After(last) => serializer.append_pair("cursor", &self.cursor_after(last)),
         };
-        let digest = Sha256::digest(serializer.finish());
-        *digest.first_chunk().expect("a digest is longer")
+        // Not the same on every node, if it is the service's own.
+        if let Some(currency) = self.wanted.price {
+            serializer.append_pair("priced_in", &currency.to_string());
+        }
+        if self.is_typing {
+            serializer.append_pair("typing", "true");
+        }
+        serializer.finish()
     }
 
     /// Everything but where the page begins.

@@ -1,6 +1,6 @@
 //! Pages as they are asked for: from what is kept while the log lets it stand, or from a database.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -20,13 +20,15 @@ use crate::log::{AsOf, Passed, SharedLog};
 use crate::measures;
 use crate::products::{Answer, Forward, NearMiss, Trace};
 use crate::redis::Redis;
-use crate::sources::{Source, Sourced, Sources, Way, Work};
+use crate::sources::{Sourced, Sources, Way, Work};
 use crate::store;
 
 /// Longest reading of a page: searches for common words look at many rows, and one more source may have to be asked.
 const READ_MAX: Duration = Duration::from_secs(5);
 /// Attempts until their outcome may be served: for each of them the list must have moved in between.
 const FLIGHTS_MAX: usize = 3;
+/// Readings of one attempt: a database may lack only for a moment what moved the list.
+const READS_MAX: usize = 2;
 
 /// Heartbeats that are waited for: on each the page may have moved once more.
 const CUTS_MAX: usize = 3;
@@ -52,17 +54,13 @@ struct Shared {
     kept: KeptPages,
 }
 
-/// What an attempt has brought.
+/// What an attempt has brought, and how, but for what the near cache made of it.
 #[derive(Clone, Debug)]
-struct Filled {
-    slot: Arc<Slot>,
-    /// `None` if Redis had it.
-    source: Option<Source>,
-    /// Why Redis did not.
-    why: Forward,
-    /// Whether Redis has it now.
-    is_stored: bool,
-    is_kept: bool,
+enum Filled {
+    /// A page to be followed.
+    Followed { slot: Arc<Slot>, trace: Trace, is_kept: bool },
+    /// What a database had, as of that: the list moves faster than it can be read and followed.
+    AsRead { page: Arc<Page>, read: Sourced<()>, trace: Trace },
 }
 
 impl Pages {
@@ -135,19 +133,22 @@ impl Pages {
         for _ in 0..FLIGHTS_MAX {
             let (shared, query) = (Arc::clone(&self.shared), Arc::clone(&query));
             let landed = self.flights.join(key, async move { shared.fill(key, query).await }).await;
-            let Filled { slot, source, why, is_stored, is_kept } = match landed.outcome.ok_or(ReadError::Lost)? {
-                Err(ReadError::Behind) => break,
-                filled => filled?,
-            };
             // Each caller looks for itself: the log may have moved on since the flight read.
-            if let Lookup::Stands(page) = self.settled(|tail| kept.stand(key, &slot, tail)).await {
-                let (near, is_collapsed) = (near.stored(is_kept), landed.is_collapsed);
-                let trace = match source {
-                    None => Trace::Redis(near),
-                    Some(source) => Trace::Forwarded { why, source, is_stored, is_collapsed, near },
-                };
-                let as_of = as_of(&page);
-                return Ok((Answer { value: page, trace }, as_of));
+            match landed.outcome.ok_or(ReadError::Lost)?? {
+                Filled::Followed { slot, trace, is_kept } => {
+                    if let Lookup::Stands(page) = self.settled(|tail| kept.stand(key, &slot, tail)).await {
+                        let trace = trace.with_near(near.stored(is_kept)).collapsed(landed.is_collapsed);
+                        let as_of = as_of(&page);
+                        return Ok((Answer { value: page, trace }, as_of));
+                    }
+                }
+                Filled::AsRead { page, read, trace } => {
+                    if self.shared.may_answer(&page, &read, demand).is_err() {
+                        break;
+                    }
+                    let trace = trace.with_near(near).collapsed(landed.is_collapsed);
+                    return Ok((Answer { value: page, trace }, log.as_of_source(read.epoch, read.read_at)));
+                }
             }
         }
         // The list moves faster than it can be read and tested: then it is what one database shows, as of that.
@@ -170,38 +171,79 @@ impl Pages {
 }
 
 impl Shared {
-    /// A page that the log lets stand, from Redis or from a database, kept.
+    /// A page from Redis or from a database, kept if the log lets it stand.
     async fn fill(&self, key: PageKey, query: Arc<PageQuery>) -> Result<Filled, ReadError> {
-        let why = match self.ask_redis(key, &query).await {
+        match self.ask_redis(key, &query).await {
             Ok(slot) => {
                 let is_kept = self.kept.keep(key, &slot);
-                return Ok(Filled { slot, source: None, why: Forward::Bypass, is_stored: true, is_kept });
+                Ok(Filled::Followed { slot, trace: Trace::Redis(NearMiss::Unused), is_kept })
             }
-            Err(why) => why,
-        };
-        let read = self.sources.read(
-            &Way::Nearest,
-            Work::Search,
-            |connection, query| Box::pin(store::page(connection, query)),
-            &*query,
-            |answer| Ok(self.vouch_for(&query, answer).map(drop)?),
-        );
-        let read = timeout(READ_MAX, read).await.map_err(|_| ReadError::Late)??;
-        let slot = Arc::new(self.vouch_for(&query, &read).map_err(|_| ReadError::Behind)?);
-        self.note_answered(read.epoch, read.read_at, &read.value);
-        let source = Some(read.source);
-        let is_stored = self.redis.put_page(key, &HeldPage::from(read).encode()).await;
-        let is_kept = self.kept.keep(key, &slot);
-        Ok(Filled { slot, source, why, is_stored, is_kept })
+            Err(why) => {
+                let filled = timeout(READ_MAX, self.fill_from_database(key, query, why)).await;
+                filled.map_err(|_| ReadError::Late)?
+            }
+        }
+    }
+
+    async fn fill_from_database(&self, key: PageKey, query: Arc<PageQuery>, why: Forward) -> Result<Filled, ReadError> {
+        let mut reads = 0;
+        loop {
+            reads += 1;
+            let followed = Mutex::new(None);
+            let judge = |answer: &Sourced<Listing>| -> Result<(), Refusal> {
+                match self.vouch_for(&query, answer) {
+                    Ok(slot) => *followed.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot),
+                    // Another database would have it no other way.
+                    Err(Rejection::Overtaken) => self.admit(answer)?,
+                    Err(rejection) => return Err(rejection.into()),
+                }
+                Ok(())
+            };
+            let read = self.sources.read(
+                &Way::Nearest,
+                Work::Search,
+                |connection, query| Box::pin(store::page(connection, query)),
+                &*query,
+                judge,
+            );
+            let read = read.await?;
+            self.note_answered(read.epoch, read.read_at, &read.value);
+            let (source, near) = (read.source, NearMiss::Unused);
+            let trace = |is_stored| Trace::Forwarded { why, source, is_stored, is_collapsed: false, near };
+            if let Some(slot) = followed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                let slot = Arc::new(slot);
+                let is_stored = match HeldPage::new(&query, read).encode() {
+                    Some(page) => self.redis.put_page(key, &page).await,
+                    None => false,
+                };
+                return Ok(Filled::Followed { trace: trace(is_stored), is_kept: self.kept.keep(key, &slot), slot });
+            }
+            if reads == READS_MAX {
+                let (listing, read) = read.split();
+                let page = Arc::new(Page::new(read.epoch, query, listing));
+                return Ok(Filled::AsRead { page, read, trace: trace(false) });
+            }
+        }
+    }
+
+    /// Whether what another caller's attempt has read is an answer to this one too.
+    fn may_answer(&self, page: &Page, read: &Sourced<()>, demand: &Demand) -> Result<(), Refusal> {
+        self.log.admit_page(read.epoch, read.read_at)?;
+        self.log.admit_versions(page.extent.rows.iter().map(|row| (row.place.id, row.version)))?;
+        read.includes(&demand.including)
     }
 
     /// What a node has read, if it stands, or why a database has to be asked.
     async fn ask_redis(&self, key: PageKey, query: &Arc<PageQuery>) -> Result<Arc<Slot>, Forward> {
-        let held = self.redis.get_page(key).await.and_then(|held| HeldPage::decode(&held));
-        let Some(HeldPage { epoch, read_at, listing }) = held else {
+        let Some(held) = self.redis.get_page(key).await else {
+            measures::page_request("redis", "error");
+            return Err(Forward::Bypass);
+        };
+        let Some(held) = held.and_then(|held| HeldPage::decode(&held, query)) else {
             measures::page_request("redis", "miss");
             return Err(Forward::Missing);
         };
+        let HeldPage { epoch, read_at, listing, .. } = held;
         let admitted = self.log.tail_end();
         let followed = self
             .log

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use catalog::{Currency, Price};
+use catalog::{Currency, Price, ProductId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -52,6 +52,10 @@ pub(crate) struct Tally {
     pub(crate) category: Option<Counts<String>>,
     /// By the beginning of the band, in minor units.
     pub(crate) price: Option<Counts<i64>>,
+    /// Changes that the snapshot showed before the stream held them: counted already, whenever they are heard.
+    pub(crate) unheard: Vec<(ProductId, Version)>,
+    /// Whether there were more of these.
+    pub(crate) is_overrun: bool,
 }
 
 /// How many products a list has
@@ -166,6 +170,7 @@ impl Tally {
             brand: wanted.brand.then(Counts::default),
             category: wanted.category.then(Counts::default),
             price: wanted.price.map(|_| Counts::default()),
+            ..Self::default()
         }
     }
 
@@ -187,6 +192,10 @@ impl Tally {
             && shift(&mut self.price, from.price, to.price)
     }
 
+    pub(super) fn is_estimate(&self) -> bool {
+        self.total.is_some_and(|total| !total.is_exact)
+    }
+
     /// As it is answered.
     pub(super) fn facets(&self, wanted: Wanted) -> Option<Facets> {
         let price = self.price.as_ref().zip(wanted.price).map(|(counts, currency)| {
@@ -204,7 +213,7 @@ impl Tally {
     /// Bytes that it takes, about.
     pub(super) fn bytes(&self) -> u64 {
         let texts = [&self.brand, &self.category].into_iter().flatten().flat_map(|counts| counts.of.keys());
-        texts.map(|value| value.len() as u64 + VALUE_BYTES).sum()
+        texts.map(|value| value.len() as u64 + VALUE_BYTES).sum::<u64>() + self.unheard.len() as u64 * VALUE_BYTES
     }
 }
 
@@ -222,10 +231,10 @@ impl<'a> Values<'a> {
         Self {
             brand: listed.brand.filter(|_| wanted.brand),
             category: listed.category.filter(|_| wanted.category).and_then(|path| step(filters, path)),
-            price: wanted.price.filter(|currency| *currency == listed.currency).map(|currency| {
-                let bounds = bands(currency);
-                bounds[bounds.partition_point(|bound| *bound <= listed.price) - 1]
-            }),
+            price: wanted
+                .price
+                .filter(|currency| *currency == listed.currency)
+                .map(|currency| band_of(listed.price, currency)),
         }
     }
 }
@@ -245,6 +254,18 @@ pub(crate) fn bands(currency: Currency) -> Vec<i64> {
     [0].into_iter().chain(bounds.take_while(|bound| Price::from_minor(*bound, currency).is_some())).collect()
 }
 
+/// The beginning of the band of a price in minor units, which is not negative.
+fn band_of(price: i64, currency: Currency) -> i64 {
+    let mut decade = 10_i64.pow(u32::from(currency.exponent()));
+    if price < decade {
+        return 0;
+    }
+    while decade <= price / 10 {
+        decade *= 10;
+    }
+    [5, 2].into_iter().map(|step| step * decade).find(|bound| *bound <= price).unwrap_or(decade)
+}
+
 fn price_band(bounds: &[i64], from: i64, count: u64, currency: Currency) -> Option<PriceBand> {
     let next = bounds.iter().find(|bound| **bound > from);
     let to = next.map_or(Price::MINOR_MAX, |next| next - 1);
@@ -257,8 +278,8 @@ fn shift<V: Ord>(counts: &mut Option<Counts<V>>, from: Option<V>, to: Option<V>)
     let Some(counts) = counts.as_mut().filter(|_| from != to) else { return true };
     if let Some(from) = from {
         match counts.of.get_mut(&from) {
-            Some(1) => drop(counts.of.remove(&from)),
-            Some(count) => *count -= 1,
+            Some(count @ 2..) => *count -= 1,
+            Some(_) => drop(counts.of.remove(&from)),
             None => return false,
         }
     }
@@ -274,4 +295,21 @@ fn most_usual(counts: &Counts<String>) -> Vec<FacetValue> {
     values.sort_by_key(|(value, count)| (Reverse(*count), *value));
     values.truncate(VALUES_MAX);
     values.into_iter().map(|(value, count)| FacetValue { value: value.clone(), count }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_band_of_a_price_is_the_last_that_begins_at_or_below_it() {
+        for currency in ["USD", "JPY", "KWD"].map(|code| code.parse().expect("a currency")) {
+            let bounds = bands(currency);
+            let near = bounds.iter().flat_map(|bound| [bound - 1, *bound, bound + 1]).chain([Price::MINOR_MAX]);
+            for price in near.filter(|price| *price >= 0) {
+                let below = bounds.iter().rfind(|bound| **bound <= price);
+                assert_eq!(Some(&band_of(price, currency)), below, "{price} {currency}");
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// More words than anybody types; of a longer text the first ones are searched for.
 pub(crate) const TERMS_MAX: usize = 16;
 
-/// What is searched for, word by word; words that mean nothing by themselves ("the") are left out.
+/// What is searched for, word by word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms(pub(crate) Vec<Term>);
 
@@ -19,7 +19,7 @@ pub(crate) struct Terms(pub(crate) Vec<Term>);
 pub(crate) struct Term {
     /// As it stands (configuration `simple`). Never empty.
     pub(crate) exact: Vec<String>,
-    /// By its English stem. Never empty.
+    /// By its English stem; empty if the word means nothing by itself ("the").
     pub(crate) stem: Vec<String>,
     /// Whether a longer word that begins like this one will do too: the last one may not be typed to its end.
     pub(crate) is_beginning: bool,
@@ -38,33 +38,46 @@ pub(crate) enum Usage {
 }
 
 impl Terms {
-    /// The text query for products that have all the words whole; empty, and finding nothing, if there is none.
-    pub(crate) fn whole(&self) -> String {
-        joined(self.0.iter().map(Term::whole), " & ").unwrap_or_default()
+    /// The text query for products that a search of this reach looks for; empty, and finding nothing, if no word is left.
+    pub(crate) fn query(&self, reach: Reach) -> String {
+        let joined_if = |is_wanted: fn(&Term) -> bool| {
+            joined(self.meaningful().filter(|term| is_wanted(term)).map(Term::query), " | ")
+        };
+        let query = match reach {
+            Reach::Verbatim => joined(self.0.iter().map(Term::whole), " & "),
+            Reach::Whole => joined(self.meaningful().map(Term::whole), " & "),
+            Reach::All => joined(self.meaningful().map(Term::query), " & "),
+            Reach::Some => joined_if(Term::is_rare).or_else(|| joined_if(Term::is_common)),
+        };
+        query.unwrap_or_default()
     }
 
-    /// The one for products that have all the words in any way.
-    pub(crate) fn all(&self) -> String {
-        joined(self.0.iter().map(Term::query), " & ").unwrap_or_default()
+    /// The words that mean something by themselves.
+    pub(crate) fn meaningful(&self) -> impl Iterator<Item = &Term> {
+        self.0.iter().filter(|term| !term.stem.is_empty())
     }
 
-    /// The one for products that have any of the words that are rare, or of all if none is: who looks for "usb fan" wants no
-    /// other thing with USB. `None` if no product has any.
-    pub(crate) fn some(&self) -> Option<String> {
-        let joined =
-            |is_wanted: fn(&Term) -> bool| joined(self.0.iter().filter(|term| is_wanted(term)).map(Term::query), " | ");
-        joined(Term::is_rare).or_else(|| joined(Term::is_common))
+    /// Whether no word means anything by itself.
+    pub(crate) fn mean_nothing(&self) -> bool {
+        self.meaningful().next().is_none()
+    }
+
+    /// How far a search looks at first.
+    pub(crate) fn nearest(&self) -> Reach {
+        if self.0.iter().any(|term| term.stem.is_empty()) { Reach::Verbatim } else { Reach::Whole }
     }
 }
 
 /// Which products a search looks for: no further than it has to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reach {
-    /// Those that have all the words, as [`Terms::whole`] says.
+    /// Those that have all the words whole, also words that mean nothing by themselves: "watering can".
+    Verbatim,
+    /// Those that have all the other words whole.
     Whole,
-    /// Those that have all the words in any way, as [`Terms::all`] says.
+    /// Those that have all of these in any way.
     All,
-    /// Those that have some of the words, as [`Terms::some`] says.
+    /// Those that have any of these that are rare, or any if none is: who looks for "usb fan" wants no other thing with USB.
     Some,
 }
 
@@ -73,24 +86,24 @@ pub(crate) enum Reach {
 pub(crate) struct Stage {
     pub(crate) terms: Terms,
     pub(crate) reach: Reach,
-    /// Whether it was counted how many products have each word.
-    pub(crate) is_weighed: bool,
 }
 
 impl Stage {
     /// Whether a product with these lexemes, separated by spaces, is found.
     pub(crate) fn is_met_by(&self, words: &str) -> bool {
-        let terms = &self.terms.0;
+        let terms = &self.terms;
         match self.reach {
-            Reach::Whole => return !terms.is_empty() && terms.iter().all(|term| term.is_whole_in(words)),
-            Reach::All => return !terms.is_empty() && terms.iter().all(|term| term.is_in(words)),
-            Reach::Some => {}
+            Reach::Verbatim => !terms.0.is_empty() && terms.0.iter().all(|term| term.is_whole_in(words)),
+            Reach::Whole => !terms.mean_nothing() && terms.meaningful().all(|term| term.is_whole_in(words)),
+            Reach::All => !terms.mean_nothing() && terms.meaningful().all(|term| term.is_in(words)),
+            Reach::Some => {
+                let is_met = |is_wanted: fn(&Term) -> bool| {
+                    let mut wanted = terms.meaningful().filter(|term| is_wanted(term)).peekable();
+                    wanted.peek().is_some().then(|| wanted.any(|term| term.is_in(words)))
+                };
+                is_met(Term::is_rare).or_else(|| is_met(Term::is_common)).unwrap_or_default()
+            }
         }
-        let is_met = |is_wanted: fn(&Term) -> bool| {
-            let mut wanted = terms.iter().filter(|term| is_wanted(term)).peekable();
-            wanted.peek().is_some().then(|| wanted.any(|term| term.is_in(words)))
-        };
-        is_met(Term::is_rare).or_else(|| is_met(Term::is_common)).unwrap_or_default()
     }
 }
 
@@ -105,7 +118,8 @@ impl Term {
 
     /// Whether the whole word is among these lexemes; what [`whole`](Self::whole) asks of Postgres.
     fn is_whole_in(&self, words: &str) -> bool {
-        self.exact.iter().all(|lexeme| has(words, lexeme)) || self.stem.iter().all(|lexeme| has(words, lexeme))
+        let has_all = |lexemes: &[String]| !lexemes.is_empty() && lexemes.iter().all(|lexeme| has(words, lexeme));
+        has_all(&self.exact) || has_all(&self.stem)
     }
 
     fn is_rare(&self) -> bool {
@@ -126,7 +140,11 @@ impl Term {
     pub(crate) fn whole(&self) -> String {
         let exact = together(&self.exact, "");
         // Asked once: Postgres would look up each.
-        if self.exact == self.stem { exact } else { format!("({exact}) | ({})", together(&self.stem, "")) }
+        if self.stem.is_empty() || self.exact == self.stem {
+            exact
+        } else {
+            format!("({exact}) | ({})", together(&self.stem, ""))
+        }
     }
 
     /// The one for products that have a word which begins like this one.
@@ -227,19 +245,23 @@ mod tests {
         assert_eq!(mistyped.query(), "'lmap' | 'lamp'");
         let compound = Term { exact: vec!["1.5".to_owned(), "m".to_owned()], ..term("m") };
         assert_eq!(compound.whole(), "('1.5' & 'm') | ('m')");
-        assert_eq!(Terms(vec![term("a"), term("b")]).all(), "('a') & ('b')");
+        assert_eq!(Terms(vec![term("a"), term("b")]).query(Reach::All), "('a') & ('b')");
+        let the = Term { stem: Vec::new(), ..term("the") };
+        let terms = Terms(vec![the, term("lamp")]);
+        assert_eq!((terms.nearest(), terms.query(Reach::Verbatim)), (Reach::Verbatim, "('the') & ('lamp')".to_owned()));
+        assert_eq!(terms.query(Reach::Whole), "('lamp')");
     }
 
     #[test]
     fn with_some_of_the_words_means_with_a_rare_one_unless_all_are_common() {
         let used = |word, usage| Term { usage, ..term(word) };
-        let some = |terms: &[Term]| Terms(terms.to_vec()).some();
+        let some = |terms: &[Term]| Terms(terms.to_vec()).query(Reach::Some);
         let (usb, fan) = (used("usb", Usage::Common), used("fan", Usage::Rare));
         let (unknown, both) = (used("xyz", Usage::Unknown { instead: None }), [usb.clone(), used("tv", Usage::Common)]);
-        assert_eq!(some(&[usb.clone(), fan, unknown.clone()]), Some("('fan')".to_owned()));
-        assert_eq!(some(&both), Some("('usb') | ('tv')".to_owned()));
-        assert_eq!(some(&[usb, unknown.clone()]), Some("('usb')".to_owned()));
-        assert_eq!(some(&[unknown]), None);
+        assert_eq!(some(&[usb.clone(), fan, unknown.clone()]), "('fan')");
+        assert_eq!(some(&both), "('usb') | ('tv')");
+        assert_eq!(some(&[usb, unknown.clone()]), "('usb')");
+        assert_eq!(some(&[unknown]), "");
     }
 
     #[test]

@@ -118,7 +118,11 @@ impl Products {
         if rest.is_empty() {
             return Ok((Answer { value, trace }, as_of));
         }
-        let FoundBySku { entries, read, is_stored, is_kept } = self.tiers.read_skus(&rest, &Demand::default()).await?;
+        let FoundBySku { entries, read, is_stored, is_kept } = self.read_skus(&rest, &Demand::default()).await?;
+        if oldest.is_some_and(|oldest| oldest != read.epoch) {
+            // What was known is of another life of the database.
+            return self.by_skus_past(skus, &Demand::default()).await;
+        }
         let read_as_of = self.log.as_of_source(read.epoch, read.read_at);
         // Both are of one form, in which the earlier moment is the lesser text.
         let as_of =
@@ -132,9 +136,20 @@ impl Products {
 
     /// From a database that has what is demanded.
     async fn by_skus_past(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
-        let FoundBySku { entries, read, .. } = self.tiers.read_skus(skus, demand).await?;
+        let FoundBySku { entries, read, .. } = self.read_skus(skus, demand).await?;
         let as_of = self.log.as_of_source(read.epoch, read.read_at);
         Ok((Answer { value: entries, trace: Trace::past(demand, read.source) }, as_of))
+    }
+
+    /// What a database has of `skus`, all of which may be answered now.
+    async fn read_skus(&self, skus: &[Sku], demand: &Demand) -> Result<FoundBySku, ReadError> {
+        for _ in 1..FLIGHTS_MAX {
+            match self.tiers.read_skus(skus, demand).await {
+                Err(ReadError::Behind) => {}
+                read => return read,
+            }
+        }
+        self.tiers.read_skus(skus, demand).await
     }
 
     /// From the first tier that has it. Callers at the same time share one read of the database.

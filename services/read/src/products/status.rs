@@ -87,6 +87,16 @@ impl Trace {
 }
 
 impl Trace {
+    /// The same, of an attempt that somebody else had begun, or not.
+    pub(crate) const fn collapsed(self, is_collapsed: bool) -> Self {
+        match self {
+            Self::Near | Self::Redis(_) => self,
+            Self::Forwarded { why, source, is_stored, near, .. } => {
+                Self::Forwarded { why, source, is_stored, is_collapsed, near }
+            }
+        }
+    }
+
     /// The same, with another word about what is kept near.
     pub(crate) const fn with_near(self, near: NearMiss) -> Self {
         match self {

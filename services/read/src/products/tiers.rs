@@ -208,10 +208,11 @@ impl Tiers {
             entries.push((id, entry(stored, read.epoch, read.read_at)));
             named.push(sku);
         }
-        let is_stored = self.log.has_begun() && self.redis.fill(&entries).await;
+        let is_stored = !entries.is_empty() && self.log.has_begun() && self.redis.fill(&entries).await;
         let mut found = FoundBySku { entries: HashMap::new(), read, is_stored, is_kept: true };
         for ((id, entry), sku) in entries.into_iter().zip(named) {
-            self.log.answered(id, provenance(&entry));
+            // Something newer may have been heard while Redis was asked.
+            self.log.answer_row(id, provenance(&entry)).map_err(|_| ReadError::Behind)?;
             found.is_kept &= self.log.keep_near(id, &entry);
             if let Some(sku) = sku {
                 self.skus.insert(sku.clone(), id);

@@ -22,21 +22,22 @@ const ENOUGH: u64 = 10;
 
 /// The page's rows, as [`Listing`] holds them, and the epoch as the same snapshot shows it.
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
-    let is_narrowed = query.filters.brand.is_some() || query.filters.category.is_some();
-    let (epoch, stage, found, tally) = if query.words.is_none() && query.wanted.is_nothing() && !is_narrowed {
+    let is_simple = query.words.is_none() && query.wanted.is_nothing() && !query.filters.are_narrow();
+    let (epoch, stage, found, tally) = if is_simple {
         let Fetched { epoch, found, .. } = fetch(connection, list(query)).await?;
         (epoch, None, found, Tally::default())
     } else {
         // What is found decides what is looked for next, all in one snapshot.
         let mut snapshot = Snapshot::begin(connection).await?;
         let page = match &query.words {
-            None => list_page(&mut snapshot, query, is_narrowed).await?,
+            None => list_page(&mut snapshot, query).await?,
             Some(words) => search_page(&mut snapshot, query, words).await?,
         };
         snapshot.end().await?;
         page
     };
-    Ok((epoch, Listing { stage, found, tally, read_by: position_after(connection).await? }))
+    let is_whole = found.len() <= (query.limit + SPARE) as usize;
+    Ok((epoch, Listing { stage, found, is_whole, tally, read_by: position_after(connection).await? }))
 }
 
 /// What a snapshot shows.
@@ -45,52 +46,56 @@ type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
 /// The products of a list, gathered and then sorted if they are few, or else in the order of an index until there are enough.
 ///
 /// Left to itself Postgres guesses, and walks an index from end to end where a brand stands at the end of it.
-async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, is_narrowed: bool) -> Result<Shown, sqlx::Error> {
-    let mut gathered = None;
-    if is_narrowed {
-        gathered = Some(fetch(snapshot.next().await?, gathered_list(query)).await?);
+async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery) -> Result<Shown, sqlx::Error> {
+    let mut counted = None;
+    if query.wanted.count == Some(Count::Exact) || query.filters.are_narrow() && query.sort == Sort::Name {
+        counted = Some(count_up_to(snapshot, &query.filters, None, COUNTED_MAX + 1).await?);
     }
-    let mut counted = gathered.as_ref().and_then(|shown| shown.matching);
-    let Fetched { epoch, found, .. } = match gathered {
-        Some(gathered) if counted.is_some_and(|counted| counted <= COUNTED_MAX) => gathered,
-        _ => fetch(snapshot.next().await?, list(query)).await?,
+    let mut fetched = None;
+    if query.filters.are_narrow() && counted.is_none_or(|counted| counted <= gathered_max(query)) {
+        let gathered = fetch(snapshot.next().await?, gathered_list(query)).await?;
+        if gathered.gathered.is_some_and(|gathered| gathered <= COUNTED_MAX) {
+            fetched = Some(gathered);
+        }
+    }
+    let Fetched { epoch, found, .. } = match fetched {
+        Some(fetched) => fetched,
+        None => fetch(snapshot.next().await?, list(query)).await?,
     };
-    if counted.is_none() && query.wanted.count == Some(Count::Exact) {
-        counted = Some(count_up_to(snapshot, query, None, COUNTED_MAX + 1).await?);
-    }
     Ok((epoch, None, found, tally(snapshot, query, None, counted).await?))
 }
 
-/// The products that have all the words whole; if they are few, those that have them in any way; if they are few, those that
-/// have some.
+/// More are not gathered: names stand in no index together with what they are filtered by, so each is looked up. A brand is
+/// worth it, since it often stands in the name, and so all its products may stand at the end of the list.
+const fn gathered_max(query: &PageQuery) -> u64 {
+    match query.sort {
+        Sort::Name if query.filters.brand.is_none() => COUNTED_MAX / 2,
+        _ => COUNTED_MAX,
+    }
+}
+
+/// The products that have the words: looked for step by step further, until there are enough.
 async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Words) -> Result<Shown, sqlx::Error> {
     let mut terms = terms::terms(snapshot.next().await?, words).await?;
-    let mut asked = terms.whole();
-    let Fetched { mut epoch, mut found, .. } =
-        fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
-    let (mut reach, mut is_weighed) = (Reach::Whole, false);
-    if !is_enough(snapshot, query, words, &asked, &found).await? {
-        reach = Reach::All;
-        let all = terms.all();
-        if all != asked {
-            asked = all;
-            Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+    // What is being typed need not be whole.
+    let mut reach = if query.is_typing { Reach::All } else { terms.nearest() };
+    loop {
+        let asked = terms.query(reach);
+        let Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+        let is_last = reach == Reach::Some || terms.mean_nothing();
+        if is_last || is_enough(snapshot, query, words, &asked, &found).await? {
+            let tally = tally(snapshot, query, Some(&asked), None).await?;
+            return Ok((epoch, Some(Stage { terms, reach }), found, tally));
         }
-        if !is_enough(snapshot, query, words, &asked, &found).await? {
-            is_weighed = true;
-            terms::weigh(snapshot, &mut terms).await?;
-            if let Some(some) = terms.some() {
-                reach = Reach::Some;
-                if some != asked {
-                    asked = some;
-                    Fetched { epoch, found, .. } =
-                        fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
-                }
+        reach = match reach {
+            Reach::Verbatim => Reach::Whole,
+            Reach::Whole if terms.query(Reach::All) != asked => Reach::All,
+            _ => {
+                terms::weigh(snapshot, &mut terms).await?;
+                Reach::Some
             }
-        }
+        };
     }
-    let tally = tally(snapshot, query, Some(&asked), None).await?;
-    Ok((epoch, Some(Stage { terms, reach, is_weighed }), found, tally))
 }
 
 /// Whether what was found will do: it is something, and so many products have the words, whether or not the filters let them
@@ -106,11 +111,10 @@ async fn is_enough(
         return Ok(true);
     }
     // A page may be empty because it begins behind the last product.
-    if found.is_empty() && count_up_to(snapshot, query, Some(stage), 1).await? == 0 {
+    if found.is_empty() && count_up_to(snapshot, &query.filters, Some(stage), 1).await? == 0 {
         return Ok(false);
     }
-    let unfiltered = PageQuery::of_words(words.clone(), query.limit);
-    if count_up_to(snapshot, &unfiltered, Some(stage), ENOUGH).await? >= ENOUGH {
+    if count_up_to(snapshot, &Filters::default(), Some(stage), ENOUGH).await? >= ENOUGH {
         return Ok(true);
     }
     sqlx::query_scalar!(
@@ -125,8 +129,8 @@ async fn is_enough(
 struct Fetched {
     epoch: Epoch,
     found: Vec<Found>,
-    /// How many products are in the list, up to one more than [`COUNTED_MAX`], if they were gathered.
-    matching: Option<u64>,
+    /// How many products were gathered, up to one more than [`COUNTED_MAX`], if they were.
+    gathered: Option<u64>,
 }
 
 async fn fetch(connection: &mut PgConnection, mut statement: QueryBuilder<Postgres>) -> Result<Fetched, sqlx::Error> {
@@ -135,9 +139,9 @@ async fn fetch(connection: &mut PgConnection, mut statement: QueryBuilder<Postgr
     // The epoch has one row, so the answer has at least one, which holds no product if the page is empty.
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let epoch = read_epoch(first.try_get("epoch")?)?;
-    let matching = first.try_get::<Option<i64>, _>("matching")?.map(i64::unsigned_abs);
+    let gathered = first.try_get::<Option<i64>, _>("gathered")?.map(i64::unsigned_abs);
     let found = rows.iter().filter_map(|row| found(row).transpose()).collect::<Result<_, _>>()?;
-    Ok(Fetched { epoch, found, matching })
+    Ok(Fetched { epoch, found, gathered })
 }
 
 fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
@@ -150,7 +154,7 @@ fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
 }
 
 /// The page's products by their ids, from what follows.
-const PAGE: &str = " as matching, page.*
+const PAGE: &str = " as gathered, page.*
     from epoch
     left join lateral (
         select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
@@ -164,13 +168,13 @@ const DOCUMENTS: &str = "(select *, stock > 0 as in_stock from products where de
 fn list(query: &PageQuery) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("select epoch.number as epoch, null::bigint");
     sql.push(PAGE).push("(select *, 0::float8 as rank");
-    push_matches(&mut sql, query, None);
+    push_matches(&mut sql, &query.filters, None);
     sql.push(") as listing");
     push_window(&mut sql, query);
     sql
 }
 
-/// The same, with all products of the list gathered before they are sorted, and counted.
+/// The same, with all products from where the page begins gathered before they are sorted, and counted.
 fn gathered_list(query: &PageQuery) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("with gathered as materialized (select id, 0::float8 as rank");
     sql.push(match query.sort {
@@ -179,7 +183,10 @@ fn gathered_list(query: &PageQuery) -> QueryBuilder<Postgres> {
         Sort::Price | Sort::PriceDescending => ", price",
         Sort::NewestFirst => ", created_at",
     });
-    push_matches(&mut sql, query, None);
+    push_matches(&mut sql, &query.filters, None);
+    if let Begin::After(last) = &query.begin {
+        push_after(&mut sql, "and", query.sort, last);
+    }
     sql.push(" limit ").push_bind(i64::try_from(COUNTED_MAX).unwrap_or(i64::MAX).saturating_add(1));
     sql.push(") select epoch.number as epoch, (select count(*) from gathered)").push(PAGE).push("gathered");
     push_window(&mut sql, query);
@@ -187,7 +194,7 @@ fn gathered_list(query: &PageQuery) -> QueryBuilder<Postgres> {
 }
 
 /// The products that pass the filters: of those that `stage` finds, or all.
-pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, query: &PageQuery, stage: Option<&str>) {
+pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, filters: &Filters, stage: Option<&str>) {
     match stage {
         None => sql.push(" from listing where true"),
         Some(stage) => {
@@ -195,7 +202,7 @@ pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, query: &PageQuery, 
             sql.push_bind(stage.to_owned()).push("::tsquery")
         }
     };
-    push_filters(sql, &query.filters);
+    push_filters(sql, filters);
 }
 
 /// Of the products that `stage` finds.
@@ -209,7 +216,7 @@ fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> Query
         }
     }
     sql.push(" as rank");
-    push_matches(&mut sql, query, Some(stage));
+    push_matches(&mut sql, &query.filters, Some(stage));
     sql.push(") as products");
     push_window(&mut sql, query);
     sql
@@ -217,7 +224,7 @@ fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> Query
 
 fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
     if let Begin::After(last) = &query.begin {
-        push_after(sql, query.sort, last);
+        push_after(sql, "where", query.sort, last);
     }
     sql.push(order(query.sort)).push(" limit ").push_bind(i64::from(query.limit + 1 + SPARE));
     if let Begin::AtPage(page @ 2..) = query.begin {
@@ -283,14 +290,14 @@ fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
 }
 
 /// Only what stands behind the last row seen: a comparison of rows, which an index on the same columns answers.
-fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, last: &LastSeen) {
-    sql.push(match sort {
-        Sort::Relevance => " where (rank, id) < (",
-        Sort::Id => " where (id) > (",
-        Sort::Name => " where (name, id) > (",
-        Sort::Price => " where (price, id) > (",
-        Sort::PriceDescending => " where (price, id) < (",
-        Sort::NewestFirst => " where (created_at, id) < (",
+fn push_after(sql: &mut QueryBuilder<Postgres>, and: &str, sort: Sort, last: &LastSeen) {
+    sql.push(" ").push(and).push(match sort {
+        Sort::Relevance => " (rank, id) < (",
+        Sort::Id => " (id) > (",
+        Sort::Name => " (name, id) > (",
+        Sort::Price => " (price, id) > (",
+        Sort::PriceDescending => " (price, id) < (",
+        Sort::NewestFirst => " (created_at, id) < (",
     });
     let sql = match &last.key {
         SortKey::Id => sql,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use catalog::{ProductId, Version};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::page::push_matches;
 use super::snapshot::Snapshot;
-use crate::pages::{COUNTED_MAX, COUNTED_MAX_ESTIMATED, Count, Counts, PageQuery, Tally, Total, VALUES_KEPT, bands};
+use crate::pages::{
+    COUNTED_MAX, COUNTED_MAX_ESTIMATED, Count, Counts, Filters, PageQuery, Tally, Total, VALUES_KEPT, bands,
+};
 
 /// What is wanted, of the products that `stage` finds, or of a plain list. `counted` is how many there are, if that is known
 /// already, up to one more than [`COUNTED_MAX`].
@@ -17,7 +20,11 @@ pub(super) async fn tally(
     stage: Option<&str>,
     counted: Option<u64>,
 ) -> Result<Tally, sqlx::Error> {
+    if query.wanted.is_nothing() {
+        return Ok(Tally::default());
+    }
     let mut tally = facets(snapshot, query, stage).await?;
+    (tally.unheard, tally.is_overrun) = unheard(snapshot).await?;
     if let Some(count) = query.wanted.count {
         let max = match count {
             Count::Exact => COUNTED_MAX,
@@ -26,7 +33,7 @@ pub(super) async fn tally(
         };
         let counted = match counted {
             Some(counted) => counted,
-            None => count_up_to(snapshot, query, stage, max + 1).await?,
+            None => count_up_to(snapshot, &query.filters, stage, max + 1).await?,
         };
         tally.total = Some(if counted <= max {
             Total { count: counted, is_exact: true }
@@ -37,15 +44,40 @@ pub(super) async fn tally(
     Ok(tally)
 }
 
+/// The changes that this snapshot shows and that the stream may not hold yet, but no more than [`UNHEARD_MAX`]; and whether
+/// there are more.
+///
+/// A replica may show what the primary does not show yet, because it waits for another replica: such a change is heard after
+/// any heartbeat, and its product need not be on the page to say by its version that it was there.
+async fn unheard(snapshot: &mut Snapshot<'_>) -> Result<(Vec<(ProductId, Version)>, bool), sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select product_id, (data::json ->> 'version')::bigint as "version!"
+        from outbox
+        order by id
+        limit $1
+        "#,
+        UNHEARD_MAX + 1,
+    )
+    .fetch_all(snapshot.next().await?)
+    .await?;
+    let is_overrun = rows.len() as u64 > UNHEARD_MAX.unsigned_abs();
+    let change = |product_id: i64, version: i64| Some((product_id.try_into().ok()?, version.try_into().ok()?));
+    Ok((rows.into_iter().filter_map(|row| change(row.product_id, row.version)).collect(), is_overrun))
+}
+
+/// More changes than wait for the stream unless that is away.
+const UNHEARD_MAX: i64 = 1_000;
+
 /// How many products there are, but no more than `max`.
 pub(super) async fn count_up_to(
     snapshot: &mut Snapshot<'_>,
-    query: &PageQuery,
+    filters: &Filters,
     stage: Option<&str>,
     max: u64,
 ) -> Result<u64, sqlx::Error> {
     let mut sql = QueryBuilder::new("select count(*) from (select");
-    push_matches(&mut sql, query, stage);
+    push_matches(&mut sql, filters, stage);
     sql.push(" limit ").push_bind(i64::try_from(max).unwrap_or(i64::MAX)).push(") as matching");
     let count: i64 = sql.build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await?;
     Ok(count.unsigned_abs())
@@ -54,7 +86,7 @@ pub(super) async fn count_up_to(
 /// How many products Postgres expects by its statistics.
 async fn estimate(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&str>) -> Result<u64, sqlx::Error> {
     let mut sql = QueryBuilder::new("explain (format json) select");
-    push_matches(&mut sql, query, stage);
+    push_matches(&mut sql, &query.filters, stage);
     let plan: Value = sql.build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(Value::as_u64);
     rows.ok_or_else(|| sqlx::Error::Decode(format!("no number of rows in the plan {plan}").into()))
@@ -95,7 +127,7 @@ async fn facets(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&s
         }
     }
     sql.push(" as band");
-    push_matches(&mut sql, query, stage);
+    push_matches(&mut sql, &query.filters, stage);
     sql.push(
         ") as matching
                 group by grouping sets ((brand), (step), (band))
@@ -123,10 +155,10 @@ async fn facets(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&s
         Counts { of, is_whole: counts.is_whole }
     });
     Ok(Tally {
-        total: None,
         brand: wanted.brand.then(|| counts("brand")),
         category: wanted.category.then(|| counts("category")),
         price,
+        ..Tally::default()
     })
 }
 

@@ -26,8 +26,9 @@ pub(super) async fn terms(connection: &mut PgConnection, words: &Words) -> Resul
     .fetch_all(connection)
     .await?;
     let mut terms: Vec<Term> = Vec::new();
-    for row in rows.into_iter().filter(|row| !row.stem.is_empty()) {
-        let term = Term { exact: row.exact, stem: row.stem, is_beginning: row.is_beginning, usage: Usage::Rare };
+    for row in rows.into_iter().filter(|row| !row.exact.is_empty()) {
+        let is_beginning = row.is_beginning && !row.stem.is_empty();
+        let term = Term { exact: row.exact, stem: row.stem, is_beginning, usage: Usage::Rare };
         match terms.iter_mut().find(|known| known.exact == term.exact) {
             Some(known) => known.is_beginning |= term.is_beginning,
             None => terms.push(term),
@@ -40,7 +41,7 @@ pub(super) async fn terms(connection: &mut PgConnection, words: &Words) -> Resul
 /// Notes of each word whether it is in few products or in many, and of one that is in none what was probably meant: the
 /// most usual of its neighbours.
 pub(super) async fn weigh(snapshot: &mut Snapshot<'_>, terms: &mut Terms) -> Result<(), sqlx::Error> {
-    let queries: Vec<String> = terms.0.iter().map(Term::query).collect();
+    let queries: Vec<String> = terms.meaningful().map(Term::query).collect();
     let counts = sqlx::query_scalar!(
         r#"
         select (
@@ -55,7 +56,8 @@ pub(super) async fn weigh(snapshot: &mut Snapshot<'_>, terms: &mut Terms) -> Res
     )
     .fetch_all(snapshot.next().await?)
     .await?;
-    for (term, products) in terms.0.iter_mut().zip(counts) {
+    let meaningful = terms.0.iter_mut().filter(|term| !term.stem.is_empty());
+    for (term, products) in meaningful.zip(counts) {
         term.usage = match products {
             0 => Usage::Unknown { instead: most_usual(snapshot.next().await?, &term.neighbours()).await? },
             COMMON_MIN.. => Usage::Common,

@@ -5,7 +5,7 @@ use events::Epoch;
 use serde_json::Value;
 use testkit::holds;
 
-use crate::node::{EPOCH, NOWHERE, RunningNode, World, set_epoch, set_stock};
+use crate::node::{EPOCH, RunningNode, World, set_epoch, set_stock};
 
 const FROM_REDIS: &str = "redis; hit, near; fwd=uri-miss; stored";
 const PATH: &str = "/products?in_stock=true&count=exact&facets=brand,price";
@@ -14,11 +14,6 @@ async fn items(node: &RunningNode, path: &str) -> (Vec<Product>, String) {
     let answer = node.get(path).await;
     let page: Value = answer.json().unwrap();
     (serde_json::from_value(page["items"].clone()).unwrap(), answer.header("cache-status").to_owned())
-}
-
-/// A node whose databases are all away: what it answers is from Redis or from its own memory.
-async fn node_without_databases(world: &World) -> RunningNode {
-    world.page_node(&["--database-url", NOWHERE, "--replica-urls", NOWHERE]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,15 +101,4 @@ async fn what_is_no_page_or_cannot_be_asked_for_is_passed_over() {
     for path in ["/products", "/products?limit=1", "/products?limit=2"] {
         assert_eq!(items(&other, path).await.0, vec![lamp.clone()]);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_of_redis_are_answered_while_no_database_answers() {
-    let mut world = World::new().await;
-    let one = world.page_node(&[]).await;
-    let lamp = world.create("LAMP-1").await;
-    one.has_seen(&lamp).await;
-    one.get(PATH).await;
-    let other = node_without_databases(&world).await;
-    holds(async || items(&other, PATH).await.0 == [lamp.clone()]).await;
 }

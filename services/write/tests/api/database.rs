@@ -7,8 +7,10 @@ use sqlx::PgPool;
 async fn a_database_without_tables_is_not_ready_until_it_is_migrated(db: PgPool) {
     let reason = database::probe(&db).await.unwrap_err();
     assert_eq!(reason, "the tables are missing: run `freshet-write migrate`");
-    database::migrate(&db.connect_options()).await.unwrap();
-    database::migrate(&db.connect_options()).await.unwrap();
+    let options = db.connect_options();
+    let (one, other) = tokio::join!(database::migrate(&options), database::migrate(&options));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    database::migrate(&options).await.unwrap();
     assert_eq!(database::probe(&db).await, Ok(()));
     // As an older build left it.
     sqlx::query("delete from _sqlx_migrations").execute(&db).await.unwrap();

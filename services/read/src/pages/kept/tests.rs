@@ -26,7 +26,7 @@ fn cheap(found: Vec<Product>) -> Page {
     Page::new(
         Epoch(1),
         Arc::new(query.expect("valid")),
-        Listing { stage: None, found, tally: Tally::default(), read_by: Position(5) },
+        Listing { stage: None, found, is_whole: true, tally: Tally::default(), read_by: Position(5) },
     )
 }
 
