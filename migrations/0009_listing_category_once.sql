@@ -1,3 +1,3 @@
 -- no-transaction
 -- `listing_by_category` holds this too. Not waited for by whoever reads the list meanwhile.
-drop index concurrently listing_category;
+drop index concurrently if exists listing_category;

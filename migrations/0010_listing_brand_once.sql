@@ -1,3 +1,3 @@
 -- no-transaction
 -- `listing_by_brand` holds this too.
-drop index concurrently listing_brand;
+drop index concurrently if exists listing_brand;

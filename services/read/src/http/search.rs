@@ -18,8 +18,8 @@ use crate::pages::{PageQuery, ProductPage};
 /// Search products
 ///
 /// One page of the products that have the words of `q` and pass every filter: first the one whose sku was typed, then those
-/// whose brand was typed, then whatever has more of the words. Words that mean nothing by themselves ("the", "and") are
-/// ignored; a search for nothing else finds nothing.
+/// whose brand was typed, then whatever has more of the words. Words that mean nothing by themselves ("the", "and") count only
+/// where enough products have them too.
 #[utoipa::path(
     get,
     path = "/products/search",

@@ -32,8 +32,11 @@ impl HeldPage {
         Self { form: FORM, query: query.to_text(), epoch: read.epoch, read_at: read.read_at, listing: read.value }
     }
 
-    /// `None` if it is too long to be held.
+    /// `None` if it is too long to be held, or an estimate, which would be told for longer by each node that takes it.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        if self.listing.tally.is_estimate() {
+            return None;
+        }
         let bytes = serde_json::to_vec(self).expect("a page has string keys and no failing serializer");
         (bytes.len() <= BYTES_MAX).then_some(bytes)
     }

@@ -134,15 +134,17 @@ impl Pages {
             let (shared, query) = (Arc::clone(&self.shared), Arc::clone(&query));
             let landed = self.flights.join(key, async move { shared.fill(key, query).await }).await;
             // Each caller looks for itself: the log may have moved on since the flight read.
-            match landed.outcome.ok_or(ReadError::Lost)?? {
-                Filled::Followed { slot, trace, is_kept } => {
+            match landed.outcome.ok_or(ReadError::Lost)? {
+                Err(ReadError::Behind) => break,
+                Err(error) => return Err(error),
+                Ok(Filled::Followed { slot, trace, is_kept }) => {
                     if let Lookup::Stands(page) = self.settled(|tail| kept.stand(key, &slot, tail)).await {
                         let trace = trace.with_near(near.stored(is_kept)).collapsed(landed.is_collapsed);
                         let as_of = as_of(&page);
                         return Ok((Answer { value: page, trace }, as_of));
                     }
                 }
-                Filled::AsRead { page, read, trace } => {
+                Ok(Filled::AsRead { page, read, trace }) => {
                     if self.shared.may_answer(&page, &read, demand).is_err() {
                         break;
                     }
@@ -186,9 +188,8 @@ impl Shared {
     }
 
     async fn fill_from_database(&self, key: PageKey, query: Arc<PageQuery>, why: Forward) -> Result<Filled, ReadError> {
-        let mut reads = 0;
-        loop {
-            reads += 1;
+        let mut as_read = None;
+        for _ in 0..READS_MAX {
             let followed = Mutex::new(None);
             let judge = |answer: &Sourced<Listing>| -> Result<(), Refusal> {
                 match self.vouch_for(&query, answer) {
@@ -206,7 +207,12 @@ impl Shared {
                 &*query,
                 judge,
             );
-            let read = read.await?;
+            let read = match (read.await, as_read) {
+                (Ok(read), _) => read,
+                // What was read before is an answer too.
+                (Err(_), Some(as_read)) => return Ok(as_read),
+                (Err(error), None) => return Err(error),
+            };
             self.note_answered(read.epoch, read.read_at, &read.value);
             let (source, near) = (read.source, NearMiss::Unused);
             let trace = |is_stored| Trace::Forwarded { why, source, is_stored, is_collapsed: false, near };
@@ -218,12 +224,11 @@ impl Shared {
                 };
                 return Ok(Filled::Followed { trace: trace(is_stored), is_kept: self.kept.keep(key, &slot), slot });
             }
-            if reads == READS_MAX {
-                let (listing, read) = read.split();
-                let page = Arc::new(Page::new(read.epoch, query, listing));
-                return Ok(Filled::AsRead { page, read, trace: trace(false) });
-            }
+            let (listing, read) = read.split();
+            let page = Arc::new(Page::new(read.epoch, Arc::clone(&query), listing));
+            as_read = Some(Filled::AsRead { page, read, trace: trace(false) });
         }
+        as_read.ok_or(ReadError::Behind)
     }
 
     /// Whether what another caller's attempt has read is an answer to this one too.

@@ -111,7 +111,9 @@ async fn is_enough(
         return Ok(true);
     }
     // A page may be empty because it begins behind the last product.
-    if found.is_empty() && count_up_to(snapshot, &query.filters, Some(stage), 1).await? == 0 {
+    if found.is_empty()
+        && (query.begin == Begin::AtPage(1) || count_up_to(snapshot, &query.filters, Some(stage), 1).await? == 0)
+    {
         return Ok(false);
     }
     if count_up_to(snapshot, &Filters::default(), Some(stage), ENOUGH).await? >= ENOUGH {

@@ -24,7 +24,6 @@ pub(super) async fn tally(
         return Ok(Tally::default());
     }
     let mut tally = facets(snapshot, query, stage).await?;
-    (tally.unheard, tally.is_overrun) = unheard(snapshot).await?;
     if let Some(count) = query.wanted.count {
         let max = match count {
             Count::Exact => COUNTED_MAX,
@@ -41,6 +40,8 @@ pub(super) async fn tally(
             Total { count: counted.max(estimate(snapshot, query, stage).await?), is_exact: false }
         });
     }
+    // Last, since a replica may have to wait for whoever reads there.
+    (tally.unheard, tally.is_overrun) = unheard(snapshot).await?;
     Ok(tally)
 }
 
@@ -54,10 +55,12 @@ async fn unheard(snapshot: &mut Snapshot<'_>) -> Result<(Vec<(ProductId, Version
         r#"
         select product_id, (data::json ->> 'version')::bigint as "version!"
         from outbox
+        where id > (select last_value from outbox_id_seq) - $2
         order by id
         limit $1
         "#,
         UNHEARD_MAX + 1,
+        UNHEARD_REACH,
     )
     .fetch_all(snapshot.next().await?)
     .await?;
@@ -68,6 +71,9 @@ async fn unheard(snapshot: &mut Snapshot<'_>) -> Result<(Vec<(ProductId, Version
 
 /// More changes than wait for the stream unless that is away.
 const UNHEARD_MAX: i64 = 1_000;
+/// Rows back from the last id that was given out: those before were taken long ago, and a scan from the first one would pass
+/// over all of them until they are vacuumed.
+const UNHEARD_REACH: i64 = 20_000;
 
 /// How many products there are, but no more than `max`.
 pub(super) async fn count_up_to(
@@ -76,9 +82,19 @@ pub(super) async fn count_up_to(
     stage: Option<&str>,
     max: u64,
 ) -> Result<u64, sqlx::Error> {
-    let mut sql = QueryBuilder::new("select count(*) from (select");
+    // A search is planned as if all were wanted, and then ended early: few would have Postgres read the table from its beginning,
+    // in the hope to meet them soon.
+    let (begin, end) = match stage {
+        None => ("select count(*) from (select", ") as matching"),
+        Some(_) => ("with matching as materialized (select", ") select count(*) from (select from matching"),
+    };
+    let mut sql = QueryBuilder::new(begin);
     push_matches(&mut sql, filters, stage);
-    sql.push(" limit ").push_bind(i64::try_from(max).unwrap_or(i64::MAX)).push(") as matching");
+    if stage.is_some() {
+        sql.push(end);
+    }
+    sql.push(" limit ").push_bind(i64::try_from(max).unwrap_or(i64::MAX));
+    sql.push(if stage.is_some() { ") as first" } else { end });
     let count: i64 = sql.build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await?;
     Ok(count.unsigned_abs())
 }

@@ -27,7 +27,8 @@ async fn named_products_come_in_the_order_asked_for_each_once() {
     assert!(by_id.header("etag").starts_with("W/\""));
     let expected = json!({"items": items, "next_cursor": null, "missing": ["NONE", "LAMP-3"]});
     assert_eq!(by_sku.json::<Value>().unwrap(), expected);
-    assert_eq!(by_sku.header("cache-status"), "redis; fwd=bypass; detail=replica");
+    // It is written there again if it was read later than what is there.
+    assert!(by_sku.header("cache-status").starts_with("redis; fwd=bypass; detail=replica"));
     let held = node.request(Method::GET, &path, (header::IF_NONE_MATCH, by_id.header("etag"))).await;
     assert_eq!(held.status, StatusCode::NOT_MODIFIED);
 }
