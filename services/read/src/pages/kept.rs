@@ -73,6 +73,9 @@ enum Tested {
     Stands,
     /// Other products stand in it now, or others of their versions.
     Followed(Slot),
+    /// What is told of the whole list is as of the last heartbeat, and so is what is kept, in the slot if it is another; of its
+    /// products the page shows what was heard since.
+    Ahead(Option<Slot>, Option<Arc<Page>>),
     /// As far as the last heartbeat; the slot, if there is one, is the page there.
     Unsettled(Option<Slot>),
     Moved,
@@ -128,6 +131,12 @@ impl KeptPages {
                 let slot = Arc::new(slot);
                 self.keep(key, &slot);
                 Lookup::Stands(Arc::clone(&slot.page))
+            }
+            Tested::Ahead(kept, page) => {
+                let kept = kept.map(Arc::new).inspect(|kept| {
+                    self.keep(key, kept);
+                });
+                Lookup::Stands(page.unwrap_or_else(|| Arc::clone(&kept.as_ref().unwrap_or(slot).page)))
             }
             Tested::Unsettled(slot) => {
                 if let Some(slot) = slot {
@@ -186,8 +195,8 @@ impl Slot {
             tested: Mutex::new(Progress { to, is_settled: false }),
         };
         match slot.test(tail) {
-            Tested::Stands | Tested::Unsettled(None) => Ok(slot),
-            Tested::Followed(slot) | Tested::Unsettled(Some(slot)) => Ok(slot),
+            Tested::Stands | Tested::Unsettled(None) | Tested::Ahead(None, _) => Ok(slot),
+            Tested::Followed(slot) | Tested::Unsettled(Some(slot)) | Tested::Ahead(Some(slot), _) => Ok(slot),
             Tested::Moved => Err(Rejection::Overtaken),
         }
     }
@@ -222,6 +231,10 @@ impl Slot {
         let mut sieve = self.sieve;
         let mut is_past_cut = cut.is_none();
         let mut looked = 0;
+        // The page before the first change after the last heartbeat that changes what is told of the whole list, and whether
+        // a product was changed after that.
+        let mut behind = None;
+        let mut is_ahead = false;
         for (mark, passed) in since {
             match passed {
                 Passed::Change { glance, .. } if !sieve.lets_through(glance) => {}
@@ -235,18 +248,24 @@ impl Slot {
                         // A product must not come in, or be shown, as it was before this node last answered it.
                         Effect::Rows { to: Some(_), .. } if *is_outdated => return Tested::Moved,
                         Effect::Rows { from, to, tallies } => {
-                            if is_past_cut && (tallies || !extent.is_body(from, to.as_ref())) {
+                            let is_row = from.is_some() || to.is_some();
+                            if is_past_cut && is_row && !extent.is_body(from, to.as_ref()) {
+                                let (extent, progress) = behind.unwrap_or((extent, progress));
                                 let slot = self.followed(extent, progress);
                                 if slot.is_none() {
                                     *tested = progress;
                                 }
                                 return Tested::Unsettled(slot);
                             }
-                            let has_moved = from.is_some() || to.is_some();
-                            if !extent.to_mut().follow(&event.change, from, to, tallies) {
+                            if is_past_cut && tallies {
+                                behind.get_or_insert_with(|| (extent.clone(), progress));
+                            }
+                            let tallies = tallies && !is_past_cut;
+                            if (is_row || tallies) && !extent.to_mut().follow(&event.change, from, to, tallies) {
                                 return Tested::Moved;
                             }
-                            if has_moved {
+                            is_ahead |= is_row && behind.is_some();
+                            if is_row {
                                 sieve = Sieve::of(&extent);
                             }
                         }
@@ -262,6 +281,14 @@ impl Slot {
             }
             progress.to = mark;
             is_past_cut |= cut == Some(mark);
+        }
+        if let Some((kept, progress)) = behind {
+            let page = is_ahead.then(|| Arc::new(Page::of(self.page.epoch, extent.into_owned())));
+            let slot = self.followed(kept, progress);
+            if slot.is_none() {
+                *tested = progress;
+            }
+            return Tested::Ahead(slot, page);
         }
         if let Some(slot) = self.followed(extent, progress) {
             return Tested::Followed(slot);

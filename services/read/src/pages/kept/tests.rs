@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::*;
-use crate::pages::{Found, Glance, Listing, PageQuery, Tally};
+use crate::pages::{Counts, Found, Glance, Listing, PageQuery, Tally};
 
 const KEY: PageKey = [7; 16];
 
@@ -172,4 +172,42 @@ fn pages_stay_within_their_bytes() {
     }
     assert!(pages.bytes() <= 50_000 && pages.entries() > 10, "{} {}", pages.bytes(), pages.entries());
     assert!(!KeptPages::new(0).is_used());
+}
+
+#[test]
+fn what_is_told_of_the_whole_list_is_as_of_the_last_heartbeat_and_its_products_are_newer() {
+    let query = [("max_price", "5"), ("facets", "price")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let query = Arc::new(PageQuery::list(query.into(), Currency::default()).expect("valid"));
+    let price = Some(Counts { of: [(100, 1)].into(), is_whole: true });
+    let found = vec![Found { product: lamp(1, "1.50"), rank: 0.0 }];
+    let listing = Listing {
+        stage: None,
+        found,
+        is_whole: true,
+        tally: Tally { price, ..Tally::default() },
+        read_by: Position(5),
+    };
+    let (pages, mut tail) = (KeptPages::new(1 << 20), tail(&[]));
+    beat(&mut tail, 9);
+    let page = Page::new(Epoch(1), query, listing);
+    let slot = Slot::admitted(page, (Position(5), Position(5)), tail.end(), &tail).expect("it stands");
+    pages.keep(KEY, &Arc::new(slot));
+    let shows = |tail: &Tail<Passed>, price: &str, band: &str| {
+        let body = String::from_utf8(body(&pages, tail).expect("it stands").to_vec()).expect("text");
+        assert!(body.contains(&format!(r#""price":"{price}""#)), "{body}");
+        assert!(body.contains(&format!(r#"[{{"min_price":"{band}""#)), "{body}");
+    };
+
+    hear(&mut tail, &lamp(1, "1.50"), &lamp(2, "3.00"));
+    shows(&tail, "3.00", "1.00");
+    hear(&mut tail, &lamp(2, "3.00"), &lamp(3, "4.00"));
+    shows(&tail, "4.00", "1.00");
+    beat(&mut tail, 35);
+    shows(&tail, "4.00", "2.00");
+    shows(&tail, "4.00", "2.00");
+    hear(&mut tail, &lamp(3, "4.00"), &lamp(4, "6.00"));
+    assert!(
+        matches!(pages.get(KEY, &tail), Lookup::Unsettled),
+        "whether it stands there is followed from beat to beat"
+    );
 }
