@@ -92,13 +92,14 @@ impl Products {
     /// The live products that have one of `skus`, with everything that is demanded.
     pub(crate) async fn by_skus(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
         let is_nearest = !demand.no_cache && self.log.reaches(&demand.including).await;
-        let read = if is_nearest { self.by_skus_nearest(skus).await } else { self.by_skus_past(skus, demand).await };
+        let read =
+            if is_nearest { self.by_skus_nearest(skus, demand).await } else { self.by_skus_past(skus, demand).await };
         measures::demanded(demand, read.as_ref().map(|(answer, _)| &answer.trace));
         read
     }
 
     /// From near and Redis, as far as it is known there which products have them, and the rest by one read of a database.
-    async fn by_skus_nearest(&self, skus: &[Sku]) -> Result<BySku, ReadError> {
+    async fn by_skus_nearest(&self, skus: &[Sku], demand: &Demand) -> Result<BySku, ReadError> {
         let as_of = self.log.as_of();
         let hints = self.tiers.hints(skus);
         let ids: Vec<ProductId> = hints.iter().map(|(_, id)| *id).collect();
@@ -118,10 +119,11 @@ impl Products {
         if rest.is_empty() {
             return Ok((Answer { value, trace }, as_of));
         }
-        let FoundBySku { entries, read, is_stored, is_kept } = self.read_skus(&rest, &Demand::default()).await?;
+        // With all that is demanded: no floor says of a sku that is not found whether the database only lacks it still.
+        let FoundBySku { entries, read, is_stored, is_kept } = self.read_skus(&rest, demand).await?;
         if oldest.is_some_and(|oldest| oldest != read.epoch) {
             // What was known is of another life of the database.
-            return self.by_skus_past(skus, &Demand::default()).await;
+            return self.by_skus_past(skus, demand).await;
         }
         let read_as_of = self.log.as_of_source(read.epoch, read.read_at);
         // Both are of one form, in which the earlier moment is the lesser text.

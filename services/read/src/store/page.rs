@@ -47,13 +47,20 @@ type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
 ///
 /// Left to itself Postgres guesses, and walks an index from end to end where a brand stands at the end of it.
 async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery) -> Result<Shown, sqlx::Error> {
+    let is_narrow = query.filters.are_narrow();
+    // What is gathered from the beginning is counted by that.
+    let is_counted_gathered = is_narrow && query.sort != Sort::Name && !matches!(query.begin, Begin::After(_));
+    let is_counted = query.wanted.count == Some(Count::Exact) || is_narrow && query.sort == Sort::Name;
     let mut counted = None;
-    if query.wanted.count == Some(Count::Exact) || query.filters.are_narrow() && query.sort == Sort::Name {
+    if is_counted && !is_counted_gathered {
         counted = Some(count_up_to(snapshot, &query.filters, None, COUNTED_MAX + 1).await?);
     }
     let mut fetched = None;
-    if query.filters.are_narrow() && counted.is_none_or(|counted| counted <= gathered_max(query)) {
+    if is_narrow && counted.is_none_or(|counted| counted <= gathered_max(query)) {
         let gathered = fetch(snapshot.next().await?, gathered_list(query)).await?;
+        if is_counted_gathered {
+            counted = gathered.gathered;
+        }
         if gathered.gathered.is_some_and(|gathered| gathered <= COUNTED_MAX) {
             fetched = Some(gathered);
         }
