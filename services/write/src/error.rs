@@ -6,13 +6,16 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bootstrap::{FieldError, Problem};
-use catalog::{FieldFault, ProductId, Refusal};
+use catalog::{FieldFault, Product, ProductId, Refusal};
 
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use crate::store::fault::Fault;
 
 /// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What to do about an outcome that is not known.
+const UNKNOWN: &str = "a repeat with the same Idempotency-Key applies it at most once";
 
 /// The index that judges races for a sku.
 const SKU_INDEX: &str = "products_sku";
@@ -34,13 +37,26 @@ pub(crate) enum WriteError {
     MediaType { header: HeaderName, accepted: &'static str },
     #[error("there is no product {0}")]
     NotFound(ProductId),
+    /// With the product as it is.
+    #[error("the product is at version {}, which If-Match does not name", .0.version)]
+    Stale(Box<Product>),
+    /// With the product as it is.
+    #[error("{0}")]
+    BelowZero(String, Box<Product>),
+    #[error("this Idempotency-Key was sent with another request; take a new key for each")]
+    KeyReused,
+    /// The same key is in use at this moment.
+    #[error("another request with this Idempotency-Key is being worked on")]
+    KeyInUse,
+    #[error("{0}")]
+    Header(&'static str),
     #[error("another product has this sku")]
     DuplicateSku,
     /// More patches wait than can be stored in time.
     #[error("too many changes are waiting; this one was not stored")]
     Busy,
     /// Whoever was to store the change is gone, which is logged there. Told like a database that went away meanwhile.
-    #[error("the service failed; the change may or may not have been stored")]
+    #[error("the service failed; the change may or may not have been stored: {UNKNOWN}")]
     Lost,
     /// What it means depends on the cause, which is logged, not sent. Several changes may share it.
     #[error("the change could not be stored")]
@@ -69,6 +85,20 @@ impl WriteError {
             Self::Refused(Refusal::Invalid(faults)) => of(StatusCode::UNPROCESSABLE_ENTITY)
                 .of_kind("/problems/invalid-field", "Invalid field")
                 .with_errors(faults.iter().cloned().map(field_error)),
+            Self::Header(_) => of(StatusCode::BAD_REQUEST),
+            Self::Stale(current) => of(StatusCode::PRECONDITION_FAILED)
+                .of_kind("/problems/stale-version", "Stale version")
+                .with_current(json(current)),
+            Self::BelowZero(_, current) => of(StatusCode::CONFLICT)
+                .of_kind("/problems/stock-below-zero", "Stock below zero")
+                .with_errors([field_error(FieldFault::new("stock_delta", self))])
+                .with_current(json(current)),
+            Self::KeyReused => {
+                of(StatusCode::UNPROCESSABLE_ENTITY).of_kind("/problems/key-reused", "Idempotency-Key reused")
+            }
+            Self::KeyInUse => of(StatusCode::CONFLICT)
+                .of_kind("/problems/key-in-use", "Idempotency-Key in use")
+                .retry_after(RETRY_AFTER),
             Self::BodyTooLarge | Self::LineTooLong => of(StatusCode::PAYLOAD_TOO_LARGE),
             Self::Silent(_) => of(StatusCode::REQUEST_TIMEOUT),
             Self::MediaType { .. } => of(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -79,7 +109,7 @@ impl WriteError {
             Self::Busy | Self::Lost => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
             Self::Database(error) => match Fault::of(error) {
                 Fault::Away | Fault::Conflict => {
-                    let detail = "the database is away or busy; the change may or may not have been stored";
+                    let detail = format!("the database is away or busy; the change may or may not have been stored: {UNKNOWN}");
                     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
                 }
                 Fault::Data | Fault::Ours => {
@@ -110,6 +140,10 @@ impl IntoResponse for WriteError {
         }
         answer
     }
+}
+
+fn json(product: &Product) -> serde_json::Value {
+    serde_json::to_value(product).expect("a product has string keys and no failing serializer")
 }
 
 fn field_error(fault: FieldFault) -> FieldError {

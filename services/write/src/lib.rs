@@ -1,5 +1,6 @@
 //! The write service: takes changes of the catalogue, stores each with its event, and publishes the events.
 
+mod actor;
 pub mod app;
 mod commit;
 pub mod config;

@@ -36,6 +36,10 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// What the product that was to be changed is now
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Object)]
+    current: Option<serde_json::Value>,
     #[serde(skip)]
     retry_after_seconds: Option<u64>,
 }
@@ -61,6 +65,7 @@ impl Problem {
             detail: detail.into(),
             request_id: current_request_id(),
             errors: Vec::new(),
+            current: None,
             retry_after_seconds: None,
         }
     }
@@ -74,6 +79,18 @@ impl Problem {
 
     pub fn with_errors(mut self, errors: impl IntoIterator<Item = FieldError>) -> Self {
         self.errors.extend(errors);
+        self
+    }
+
+    /// Shows what the product is that was to be changed.
+    pub fn with_current(mut self, current: serde_json::Value) -> Self {
+        self.current = Some(current);
+        self
+    }
+
+    /// Names the request, where this is not made while it is being served.
+    pub fn of_request(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.request_id);
         self
     }
 

@@ -14,9 +14,9 @@ mod text;
 
 pub use fields::{FieldFault, Fields, Refusal};
 pub use list::{CategoryFilter, ListFields};
-pub use number::{ProductId, Stock, Version};
-pub use patch::{NewProduct, ProductPatch};
+pub use number::{ProductId, Stock, StockDelta, Version};
+pub use patch::{NewProduct, PatchFault, ProductPatch};
 pub use price::{Currency, Price};
 pub use product::Product;
 pub use row::{CorruptRow, ProductRow};
-pub use text::{Brand, Category, Description, ImageUrl, Name, Sku};
+pub use text::{Brand, Category, Description, ImageUrl, Name, Reason, Sku};

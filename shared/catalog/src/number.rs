@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::{documented, integer};
 
+const STOCK_MAX: i64 = i32::MAX as i64;
+
 /// The identity of a product: a positive 64-bit integer given by the database, never used again after a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
@@ -23,6 +25,10 @@ pub struct Version(i64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Stock(i32);
+
+/// Units that come in, or go out if negative: what a stock is changed by, whatever it is at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StockDelta(i32);
 
 /// A number outside the range of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,10 +89,12 @@ macro_rules! bounded {
 bounded!(ProductId, i64, 1);
 bounded!(Version, i64, 0);
 bounded!(Stock, i32, 0);
+bounded!(StockDelta, i32, -STOCK_MAX);
 
 documented!(ProductId, integer(1, i64::MAX));
 documented!(Version, integer(1, i64::MAX));
-documented!(Stock, integer(0, i64::from(i32::MAX)));
+documented!(Stock, integer(0, STOCK_MAX));
+documented!(StockDelta, integer(-STOCK_MAX, STOCK_MAX));
 
 impl Version {
     /// The version of a product that does not exist.

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use crate::fields::{integer, price, text};
 use crate::price::Amount;
 use crate::{
-    Brand, Category, Currency, Description, FieldFault, Fields, ImageUrl, Name, Price, Product, ProductId, Refusal,
-    Sku, Stock, Version,
+    Brand, Category, Currency, Description, FieldFault, Fields, ImageUrl, Name, Price, Product, ProductId, Reason,
+    Refusal, Sku, Stock, StockDelta, Version,
 };
 
 const NEW_FIELDS: &str = "sku, name, description, brand, category, image_url, price, currency, stock";
-const PATCH_FIELDS: &str = "name, description, brand, category, image_url, price, currency, stock";
+const PATCH_FIELDS: &str = "name, description, brand, category, image_url, price, currency, stock, stock_delta, reason";
 
 /// A product that does not exist yet, or the whole new content of one that is known by its sku.
 #[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
@@ -105,8 +105,25 @@ pub struct ProductPatch {
     /// To a currency with fewer decimals only together with a price that fits it.
     #[schema(value_type = Currency, required = false)]
     pub currency: Option<Currency>,
+    /// Not together with `stock_delta`.
     #[schema(value_type = Stock, required = false)]
     pub stock: Option<Stock>,
+    /// Added to the stock as it is then, which is never taken below 0.
+    #[schema(value_type = StockDelta, required = false)]
+    pub stock_delta: Option<StockDelta>,
+    /// No part of the product, but of its history.
+    #[schema(value_type = Reason, required = false)]
+    pub reason: Option<Reason>,
+}
+
+/// Why a patch does not fit a product.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchFault {
+    #[error("{}", .0.detail)]
+    Field(FieldFault),
+    /// More was to be taken out than there is.
+    #[error("the stock is {stock}; {delta} would take it below 0")]
+    BelowZero { stock: Stock, delta: StockDelta },
 }
 
 impl ProductPatch {
@@ -122,18 +139,23 @@ impl ProductPatch {
             price: fields.take("price", price),
             currency: fields.take("currency", text),
             stock: fields.take("stock", integer),
+            stock_delta: fields.take("stock_delta", integer),
+            reason: fields.take("reason", text),
         };
+        if patch.stock.is_some() && patch.stock_delta.is_some() {
+            fields.fault("stock_delta", "must not stand beside stock");
+        }
         fields.finish(PATCH_FIELDS, Some(patch))
     }
 
     /// The product after this patch, with the version and the times it had before it.
     ///
     /// A patch of the currency alone keeps the amount: 5.00 USD becomes 5.00 EUR, never another number.
-    pub fn apply(&self, product: &Product) -> Result<Product, FieldFault> {
+    pub fn apply(&self, product: &Product) -> Result<Product, PatchFault> {
         let currency = self.currency.unwrap_or(product.currency);
         let price = self.price.unwrap_or(product.price);
         let field = if self.price.is_some() { "price" } else { "currency" };
-        let price = price.within(currency).map_err(|fault| FieldFault::new(field, fault))?;
+        let price = price.within(currency).map_err(|fault| PatchFault::Field(FieldFault::new(field, fault)))?;
         Ok(Product {
             name: self.name.clone().unwrap_or_else(|| product.name.clone()),
             description: self.description.clone().unwrap_or_else(|| product.description.clone()),
@@ -142,8 +164,22 @@ impl ProductPatch {
             image_url: self.image_url.clone().unwrap_or_else(|| product.image_url.clone()),
             price,
             currency,
-            stock: self.stock.unwrap_or(product.stock),
+            stock: self.stock_of(product)?,
             ..product.clone()
+        })
+    }
+}
+
+impl ProductPatch {
+    fn stock_of(&self, product: &Product) -> Result<Stock, PatchFault> {
+        let Some(delta) = self.stock_delta else { return Ok(self.stock.unwrap_or(product.stock)) };
+        let stock = i64::from(product.stock) + i64::from(delta);
+        if stock < 0 {
+            return Err(PatchFault::BelowZero { stock: product.stock, delta });
+        }
+        stock.try_into().map_err(|_| {
+            let detail = format!("must not take the stock, which is {}, above {}", product.stock, i32::MAX);
+            PatchFault::Field(FieldFault::new("stock_delta", detail))
         })
     }
 }
@@ -160,6 +196,8 @@ impl From<NewProduct> for ProductPatch {
             price: Some(new.price),
             currency: Some(new.currency),
             stock: Some(new.stock),
+            stock_delta: None,
+            reason: None,
         }
     }
 }
@@ -236,8 +274,28 @@ mod tests {
         let patch = |json: &str| ProductPatch::parse(json.as_bytes()).expect("valid").apply(&lamp());
         assert_eq!(patch(r#"{"currency":"EUR"}"#).expect("fits").price.to_string(), "19.99");
         assert_eq!(patch(r#"{"currency":"KWD"}"#).expect("fits").price.to_string(), "19.990");
-        assert_eq!(patch(r#"{"currency":"JPY"}"#).expect_err("two decimals").pointer, "#/currency");
+        let pointer = |json: &str| match patch(json).expect_err("does not fit") {
+            PatchFault::Field(fault) => fault.pointer,
+            PatchFault::BelowZero { .. } => panic!("no stock was named"),
+        };
+        assert_eq!(pointer(r#"{"currency":"JPY"}"#), "#/currency");
         assert_eq!(patch(r#"{"currency":"JPY","price":"20"}"#).expect("fits").price.to_string(), "20");
-        assert_eq!(patch(r#"{"price":"1.999"}"#).expect_err("three decimals").pointer, "#/price");
+        assert_eq!(pointer(r#"{"price":"1.999"}"#), "#/price");
+    }
+
+    #[test]
+    fn a_delta_is_added_to_the_stock_and_takes_it_neither_below_zero_nor_out_of_range() {
+        let patch = |json: &str| ProductPatch::parse(json.as_bytes()).expect("valid").apply(&lamp());
+        assert_eq!(patch(r#"{"stock_delta":-4}"#).map(|lamp| lamp.stock.get()), Ok(0));
+        assert_eq!(patch(r#"{"stock_delta":3}"#).map(|lamp| lamp.stock.get()), Ok(7));
+        assert_eq!(
+            patch(r#"{"stock_delta":-5}"#).map_err(|fault| fault.to_string()),
+            Err("the stock is 4; -5 would take it below 0".to_owned())
+        );
+        assert!(matches!(patch(r#"{"stock_delta":2147483647}"#), Err(PatchFault::Field(_))));
+        assert_eq!(
+            faults(ProductPatch::parse(br#"{"stock":1,"stock_delta":1}"#)),
+            [("#/stock_delta".to_owned(), "must not stand beside stock".to_owned())]
+        );
     }
 }

@@ -143,6 +143,11 @@ text! {
     }
 }
 
+text! {
+    /// Why a product was changed, for those who read its history: 1 to 200 characters on one line.
+    Reason, 200, r"^[^\s\u0000-\u001F\u007F-\u009F]([^\u0000-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F])?$", |text| check(text, 200, |_| false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

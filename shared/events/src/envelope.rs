@@ -30,7 +30,7 @@ impl Stamp {
 }
 
 /// A CloudEvent. Extension attributes: `epoch`, `position`, `previous` (strings, since CloudEvents integers have 32
-/// bits) and `traceparent`.
+/// bits), `actor` and `traceparent`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope<D> {
     pub specversion: String,
@@ -49,6 +49,9 @@ pub struct Envelope<D> {
     pub epoch: Epoch,
     pub position: Position,
     pub previous: Option<Uuid>,
+    /// Who made the change; absent in a heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     pub data: D,
@@ -68,6 +71,7 @@ impl<D: Serialize> Envelope<D> {
             epoch: stamp.epoch,
             position: stamp.position,
             previous: stamp.previous,
+            actor: None,
             traceparent: None,
             data,
         }

@@ -1,44 +1,49 @@
-//! Combines patches: those that arrive while one transaction commits share the next one.
+//! Combines commands on single products: those that arrive while one transaction commits share the next one.
 //!
-//! A lone patch does not wait, nor do patches one after the other. Under load the cost of a transaction is shared by all that
+//! A lone command does not wait, nor do commands one after the other. Under load the cost of a transaction is shared by all that
 //! came since the last one began, a few milliseconds before; what that saves is left to those who make the changes visible.
-//! A product that another transaction holds is not waited for here: its patches, and those that follow them, are combined
-//! into transactions of their own.
+//!
+//! Products are read without a lock; what was decided of them is written only of those that are still the same and that nobody
+//! else holds. The others are not waited for here: their commands, and those that follow them, are combined into transactions
+//! of their own, which lock them first.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use catalog::{Product, ProductId, ProductPatch};
-use freshness::Token;
+use catalog::ProductId;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Transaction, decide, try_moment};
+use super::command::{Command, Done, Outcome};
+use super::decide::{self, Fold};
+use super::{Transaction, committed, moment, to_be_written};
 use crate::app::Primary;
 use crate::counts;
 use crate::database;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
-use crate::store::products;
+use crate::store::products::{Found, WordsById};
+use crate::store::{self, Moment, changes, idempotency, products};
 
-/// Patches of one transaction: some tens of milliseconds at most.
+/// Commands of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
-/// From the beginning of a transaction that several patches share to the next: shorter than most take anyway, long enough
+/// From the beginning of a transaction that several commands share to the next: shorter than most take anyway, long enough
 /// for some patches under load.
 const INTERVAL_MIN: Duration = Duration::from_millis(3);
 /// Then the session is opened anew, as the pool's are: the address may lead to another server by now.
 const SESSION_AGE_MAX: Duration = Duration::from_mins(30);
-/// Patches under way: more would wait for longer than their clients do.
+/// Commands under way: more would wait for longer than their clients do.
 const WAITING_MAX: usize = 4_096;
+/// Tries to find the answers under keys that others have taken: each try means that another request has just ended.
+const ATTEMPTS_MAX: u32 = 3;
 /// Longest time for a transaction, below the requests' own limit. Postgres ends sooner what is its own fault; this is for
 /// one that has vanished.
 const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(8);
 
-type Outcome = Result<(Product, Token), WriteError>;
-
-/// The way of a patch of one product into the database.
+/// The way of a command on one product into the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Patches {
     waiting: mpsc::UnboundedSender<Waiting>,
@@ -46,8 +51,7 @@ pub(crate) struct Patches {
 }
 
 struct Waiting {
-    id: ProductId,
-    patch: ProductPatch,
+    command: Command,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -84,11 +88,10 @@ impl Patches {
         Self { waiting: sender, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
-    /// The product after the patch; the same version as before if the patch changes nothing.
-    pub(crate) async fn patch(&self, id: ProductId, patch: ProductPatch) -> Outcome {
+    pub(crate) async fn submit(&self, command: Command) -> Outcome {
         let _place = self.places.try_acquire().map_err(|_| WriteError::Busy)?;
         let (answer, outcome) = oneshot::channel();
-        self.waiting.send(Waiting { id, patch, answer }).map_err(|_| WriteError::Lost)?;
+        self.waiting.send(Waiting { command, answer }).map_err(|_| WriteError::Lost)?;
         outcome.await.unwrap_or(Err(WriteError::Lost))
     }
 }
@@ -145,7 +148,7 @@ impl SlowLane {
 
     /// Takes the patch if its product is here.
     fn join(&self, waiting: Waiting) -> Option<Waiting> {
-        match self.queues().get_mut(&waiting.id) {
+        match self.queues().get_mut(&waiting.command.id) {
             Some(queue) => {
                 queue.push(waiting);
                 None
@@ -156,7 +159,7 @@ impl SlowLane {
 
     /// Begins with the patches of one product.
     fn open(&self, primary: Primary, group: Vec<Waiting>) {
-        let Some(id) = group.first().map(|waiting| waiting.id) else { return };
+        let Some(id) = group.first().map(|waiting| waiting.command.id) else { return };
         self.queues().insert(id, group);
         let lane = self.clone();
         tokio::spawn(async move {
@@ -188,7 +191,7 @@ impl SlowLane {
 fn by_product(patches: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
     let mut groups: HashMap<ProductId, Vec<Waiting>> = HashMap::new();
     for waiting in patches {
-        groups.entry(waiting.id).or_default().push(waiting);
+        groups.entry(waiting.command.id).or_default().push(waiting);
     }
     groups.into_values()
 }
@@ -204,9 +207,9 @@ async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: &Held) -> Vec<W
         if run.is_empty() {
             continue;
         }
-        let wanted = run.iter().map(|waiting| (waiting.id, waiting.patch.clone())).collect();
+        let commands = run.iter().map(|waiting| waiting.command.clone()).collect();
         // A task of its own: a panic costs this run and no other.
-        let stored = tokio::spawn(store_in_time(primary.clone(), wanted, held.clone())).await;
+        let stored = tokio::spawn(store_in_time(primary.clone(), commands, held.clone())).await;
         match stored.unwrap_or_else(|panic| Err(lost(&panic))) {
             Ok(outcomes) => {
                 for (waiting, outcome) in run.into_iter().zip(outcomes) {
@@ -231,107 +234,111 @@ async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: &Held) -> Vec<W
     passed_over
 }
 
+/// There is no outcome where the product was passed over.
 type Outcomes = Vec<Option<Outcome>>;
 
-/// What came of a transaction.
-struct Stored {
-    outcomes: Outcomes,
-    /// Whether the session has answered to the last.
-    is_session_good: bool,
-}
-
-async fn store_in_time(
-    primary: Primary,
-    patches: Vec<(ProductId, ProductPatch)>,
-    held: Held,
-) -> Result<Outcomes, WriteError> {
+async fn store_in_time(primary: Primary, commands: Vec<Command>, held: Held) -> Result<Outcomes, WriteError> {
     let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into();
-    timeout(TRANSACTION_TIME_MAX, store_in_session(&primary, &patches, &held))
-        .await
-        .unwrap_or_else(|_| Err(timed_out()))
-}
-
-async fn store_in_session(
-    primary: &Primary,
-    patches: &[(ProductId, ProductPatch)],
-    held: &Held,
-) -> Result<Outcomes, WriteError> {
-    match held {
-        Held::PassOver(own) => {
-            let mut session = own.take(primary).await?;
-            let stored = store(primary, &mut session.connection, patches, held).await;
-            // What is undone is tried again in halves, and rolled back before that. Alone it may be the session's fault.
-            let is_good = match &stored {
-                Ok(stored) => stored.is_session_good,
-                Err(error) => patches.len() > 1 && is_undone(error),
-            };
-            if is_good {
-                own.put(session);
-            }
-            stored.map(|stored| stored.outcomes)
+    timeout(TRANSACTION_TIME_MAX, async {
+        match held {
+            Held::PassOver(own) => store_in_own_session(&primary, &commands, &own).await,
+            Held::WaitFor => store_locked(&primary, &commands).await,
         }
-        Held::WaitFor => Ok(store(primary, &mut *primary.pool.acquire().await?, patches, held).await?.outcomes),
-    }
+    })
+    .await
+    .unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// One transaction. There is no outcome where the product was passed over.
+async fn store_in_own_session(
+    primary: &Primary,
+    commands: &[Command],
+    own: &OwnSession,
+) -> Result<Outcomes, WriteError> {
+    let mut session = own.take(primary).await?;
+    let stored = store(primary, &mut session.connection, commands).await;
+    // What is undone is tried again in halves. Alone it may be the session's fault.
+    if stored.as_ref().map_or_else(|error| commands.len() > 1 && is_undone(error), |_| true) {
+        own.put(session);
+    }
+    stored
+}
+
+/// Two round trips: one that reads, and one that writes and commits.
 async fn store(
     primary: &Primary,
     connection: &mut PgConnection,
-    patches: &[(ProductId, ProductPatch)],
-    held: &Held,
-) -> Result<Stored, WriteError> {
-    let mut ids: Vec<i64> = patches.iter().map(|(id, _)| id.get()).collect();
+    commands: &[Command],
+) -> Result<Outcomes, WriteError> {
+    let found = products::find(connection, &ids(commands)).await?;
+    let (mut fold, words, at) = decided(connection, commands, found).await?;
+    let to_be_written =
+        to_be_written(connection, &mut fold.decided, words, WordsById::new(), at, std::mem::take(&mut fold.answers))
+            .await?;
+    if to_be_written.is_empty() {
+        return Ok(outcomes(commands, fold, &HashSet::new(), store::moment(connection).await?));
+    }
+    let (passed_over, moment) = changes::commit(connection, to_be_written).await?;
+    let passed_over = HashSet::from_iter(passed_over);
+    let done = fold.decided.iter().filter(|decided| !passed_over.contains(&decided.change.id));
+    counts::combined(done.clone().count());
+    committed(primary, done);
+    Ok(outcomes(commands, fold, &passed_over, moment))
+}
+
+/// The same of products that are waited for, and so passed over only if a key was taken meanwhile: then the answer is there.
+async fn store_locked(primary: &Primary, commands: &[Command]) -> Result<Outcomes, WriteError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let mut connection = primary.pool.acquire().await?;
+        let mut transaction = Transaction::begin(primary, &mut connection).await?;
+        let found = products::lock(transaction.connection(), &ids(commands)).await?;
+        let (mut fold, words, at) = decided(transaction.connection(), commands, found).await?;
+        if fold.decided.is_empty() && fold.answers.is_empty() {
+            transaction.abandon().await?;
+        } else {
+            let answers = std::mem::take(&mut fold.answers);
+            match transaction.commit(&mut fold.decided, words, at, answers).await {
+                Err(WriteError::KeyInUse) => continue,
+                done => done?,
+            }
+            counts::combined(fold.decided.len());
+        }
+        return Ok(outcomes(commands, fold, &HashSet::new(), moment(&mut connection).await));
+    }
+    Err(WriteError::KeyInUse)
+}
+
+fn ids(commands: &[Command]) -> Vec<i64> {
+    let mut ids: Vec<i64> = commands.iter().map(|command| command.id.get()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut transaction = Transaction::begin(primary, connection).await?;
-    let locked = match held {
-        Held::PassOver(_) => products::lock_free(transaction.connection(), &ids).await?,
-        Held::WaitFor => products::lock(transaction.connection(), &ids).await?,
-    };
-    let now = locked.at;
-    let mut products: HashMap<ProductId, Product> =
-        locked.products.into_iter().map(|product| (product.id, product)).collect();
-    let passed_over: HashSet<i64> = match held {
-        Held::PassOver(_) if products.len() < ids.len() => {
-            ids.retain(|id| products.keys().all(|locked| locked.get() != *id));
-            products::existing(transaction.connection(), &ids).await?.into_iter().collect()
-        }
-        _ => HashSet::new(),
-    };
+    ids
+}
 
-    let mut changes = Vec::with_capacity(patches.len());
-    let mut results: Vec<Option<Result<Product, WriteError>>> = Vec::with_capacity(patches.len());
-    for (id, patch) in patches {
-        let (Some(product), Some(now)) = (products.get_mut(id), now) else {
-            results.push((!passed_over.contains(&id.get())).then_some(Err(WriteError::NotFound(*id))));
-            continue;
-        };
-        results.push(Some(match decide::patched(product, patch, now) {
-            Ok(change) => {
-                if let Some(after) = change.as_ref().and_then(|decided| decided.change.after.as_ref()) {
-                    product.clone_from(after);
-                }
-                changes.extend(change);
-                Ok(product.clone())
-            }
-            Err(fault) => Err(fault.into()),
-        }));
-    }
-    match now {
-        Some(now) if !changes.is_empty() => {
-            transaction.commit(&mut changes, locked.words, now).await?;
-            counts::combined(changes.len());
-        }
-        _ => transaction.abandon().await?,
-    }
-    let moment = try_moment(connection).await;
-    let with_token = |product: Product| {
-        let token = moment.unwrap_or_default().token(Some((product.id, product.version)));
-        (product, token)
+/// What the commands come to, by the answers that are kept; with the words of what was found, and the moment at which.
+async fn decided(
+    connection: &mut PgConnection,
+    commands: &[Command],
+    found: Found,
+) -> Result<(Fold, WordsById, OffsetDateTime), WriteError> {
+    let claims: Vec<_> = commands.iter().filter_map(Command::claim).collect();
+    let kept = match claims.is_empty() {
+        true => HashMap::new(),
+        false => idempotency::find(connection, &claims).await?.into_iter().collect(),
     };
-    let outcomes = results.into_iter().map(|result| Some(result?.map(with_token))).collect();
-    Ok(Stored { outcomes, is_session_good: moment.is_some() })
+    let at = match found.at {
+        Some(at) => at,
+        None => store::now(connection).await?,
+    };
+    Ok((decide::fold(commands, found.products, kept, at), found.words, at))
+}
+
+fn outcomes(commands: &[Command], fold: Fold, passed_over: &HashSet<ProductId>, moment: Moment) -> Outcomes {
+    let told = |done: Done| {
+        let token = moment.token(done.product());
+        (done, token)
+    };
+    let results = commands.iter().zip(fold.results);
+    results.map(|(command, result)| (!passed_over.contains(&command.id)).then(|| result.map(told))).collect()
 }
 
 /// Whether nothing was stored for sure: what Postgres itself refuses, it has not done, and rows are read before anything

@@ -1,34 +1,119 @@
-//! What a command does to a product: pure, with the clock as an argument.
+//! What commands do to products: pure, with the clock as an argument.
 
 use std::collections::HashMap;
 
-use catalog::{Brand, Category, Description, FieldFault, ListFields, NewProduct, Product, ProductId, ProductPatch};
+use catalog::{Brand, Category, Description, ListFields, NewProduct, PatchFault, Product, ProductId, ProductPatch, Reason};
 use events::{Change, Words};
 use time::OffsetDateTime;
 
+use super::command::{Action, Author, Command, Done};
+use super::rows;
+use crate::error::WriteError;
+use crate::store::changes::AnswerRow;
+use crate::store::idempotency::{Claim, Kept};
 use crate::store::products::WordsById;
 
 /// A change, and what its event does not say of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Decided {
     pub(super) change: Change,
+    /// What is deleted, if it is.
+    pub(super) deleted: Option<Product>,
     /// Whether it changes what is searched as words.
     pub(super) changes_words: bool,
+    pub(super) author: Author,
+    pub(super) reason: Option<Reason>,
+}
+
+/// What commands come to.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    /// In order; those of one product follow one another.
+    pub(super) decided: Vec<Decided>,
+    /// Of each command.
+    pub(super) results: Vec<Result<Done, WriteError>>,
+    /// To be kept for those that are done once.
+    pub(super) answers: Vec<AnswerRow>,
+}
+
+/// Does the commands one after the other, each to what the one before has left of the products that were `found` at `now`.
+/// One whose answer is `kept` already is not done again.
+pub(super) fn fold(
+    commands: &[Command],
+    found: Vec<Product>,
+    mut kept: HashMap<Claim, Kept>,
+    now: OffsetDateTime,
+) -> Fold {
+    let mut products: HashMap<ProductId, Product> = found.into_iter().map(|product| (product.id, product)).collect();
+    let mut fold = Fold::default();
+    for command in commands {
+        let claim = command.claim();
+        if let Some(first) = claim.as_ref().and_then(|claim| kept.get(claim)) {
+            fold.results.push(repeated(command, first));
+            continue;
+        }
+        let result = one(command, &mut products, now).map(|(done, decided)| {
+            fold.decided.extend(decided);
+            done
+        });
+        if let Some(claim) = claim {
+            let answer = rows::answer(command, &result);
+            kept.insert(claim, Kept::from(&answer));
+            fold.answers.push(answer);
+        }
+        fold.results.push(result);
+    }
+    fold
+}
+
+fn repeated(command: &Command, first: &Kept) -> Result<Done, WriteError> {
+    let is_same = command.once.as_ref().is_some_and(|once| once.request[..] == first.request[..]);
+    if is_same { Ok(Done::Repeated(first.clone())) } else { Err(WriteError::KeyReused) }
+}
+
+fn one(
+    command: &Command,
+    products: &mut HashMap<ProductId, Product>,
+    now: OffsetDateTime,
+) -> Result<(Done, Option<Decided>), WriteError> {
+    let Some(product) = products.get_mut(&command.id) else { return Err(WriteError::NotFound(command.id)) };
+    if command.if_match.as_ref().is_some_and(|wanted| !wanted.is_met_by(product.version)) {
+        return Err(WriteError::Stale(Box::new(product.clone())));
+    }
+    match &command.action {
+        Action::Patch(patch) => {
+            let decided = patched(product, patch, &command.author, now).map_err(|fault| match fault {
+                PatchFault::Field(fault) => fault.into(),
+                PatchFault::BelowZero { .. } => WriteError::BelowZero(fault.to_string(), Box::new(product.clone())),
+            })?;
+            if let Some(after) = decided.as_ref().and_then(|decided| decided.change.after.as_ref()) {
+                product.clone_from(after);
+            }
+            Ok((Done::Patched(product.clone()), decided))
+        }
+        Action::Delete => {
+            let decided = deleted(product, &command.author);
+            let done = Done::Deleted(product.id, decided.change.version);
+            products.remove(&command.id);
+            Ok((done, Some(decided)))
+        }
+    }
 }
 
 /// The change that creates a product.
-pub(super) fn created(id: ProductId, new: NewProduct, now: OffsetDateTime) -> Decided {
+pub(super) fn created(id: ProductId, new: NewProduct, author: &Author, now: OffsetDateTime) -> Decided {
     let after = new.into_product(id, now);
     let change = Change { id, version: after.version, before: None, after: Some(after), words: None };
-    Decided { change, changes_words: true }
+    Decided { change, deleted: None, changes_words: true, author: author.clone(), reason: None }
 }
 
 /// The change that a patch makes; `None` if the product is already as the patch says.
 pub(super) fn patched(
     before: &Product,
     patch: &ProductPatch,
+    author: &Author,
     now: OffsetDateTime,
-) -> Result<Option<Decided>, FieldFault> {
+) -> Result<Option<Decided>, PatchFault> {
     let patched = patch.apply(before)?;
     if patched == *before {
         return Ok(None);
@@ -37,14 +122,25 @@ pub(super) fn patched(
     let after = Product { version: before.version.next(), updated_at: now, ..patched };
     let before = Some(ListFields::from(before));
     let change = Change { id: after.id, version: after.version, before, after: Some(after), words: None };
-    Ok(Some(Decided { change, changes_words }))
+    Ok(Some(Decided { change, deleted: None, changes_words, author: author.clone(), reason: patch.reason.clone() }))
 }
 
 /// The change that deletes a product.
-pub(super) fn deleted(before: &Product) -> Decided {
+fn deleted(before: &Product, author: &Author) -> Decided {
     let (id, version) = (before.id, before.version.next());
     let change = Change { id, version, before: Some(ListFields::from(before)), after: None, words: None };
-    Decided { change, changes_words: true }
+    Decided { change, deleted: Some(before.clone()), changes_words: true, author: author.clone(), reason: None }
+}
+
+/// The products whose texts differ in the end.
+pub(super) fn with_other_texts(decided: &[Decided]) -> Vec<&Product> {
+    let mut last: HashMap<ProductId, (bool, Option<&Product>)> = HashMap::new();
+    for Decided { change, changes_words, .. } in decided.iter().filter(|decided| decided.change.before.is_some()) {
+        let (has_others, after) = last.entry(change.id).or_default();
+        *has_others |= changes_words;
+        *after = change.after.as_ref();
+    }
+    last.into_values().filter_map(|(has_others, after)| after.filter(|_| has_others)).collect()
 }
 
 /// Puts into each change what its product is found by: `before` is what locked products were found by, `after` what those
@@ -52,12 +148,12 @@ pub(super) fn deleted(before: &Product) -> Decided {
 /// the words in between were never made.
 pub(super) fn note_words(decided: &mut [Decided], before: &mut WordsById, after: &mut WordsById) {
     let mut changes_of: HashMap<ProductId, (usize, bool)> = HashMap::new();
-    for Decided { change, changes_words } in decided.iter() {
+    for Decided { change, changes_words, .. } in decided.iter() {
         let (changes, has_texts) = changes_of.entry(change.id).or_default();
         *changes += 1;
         *has_texts |= changes_words;
     }
-    for Decided { change, changes_words } in decided {
+    for Decided { change, changes_words, .. } in decided {
         let id = change.id;
         change.words = match changes_of.get(&id) {
             Some((1, true)) => Some(Words { before: before.remove(&id), after: after.remove(&id) }),
@@ -86,10 +182,14 @@ mod tests {
 
     const LATER: OffsetDateTime = time::macros::datetime!(2026-01-02 03:04:05 UTC);
 
+    fn author() -> Author {
+        Author { actor: "tests".into(), bulk_id: None }
+    }
+
     fn lamp() -> Product {
         let new = NewProduct::parse(br#"{"sku":"LAMP-1","name":"Lamp","price":"19.99","stock":4}"#).expect("valid");
         let id = ProductId::try_from(7).expect("positive");
-        created(id, new, OffsetDateTime::UNIX_EPOCH).change.after.expect("created")
+        created(id, new, &author(), OffsetDateTime::UNIX_EPOCH).change.after.expect("created")
     }
 
     fn patch(json: &str) -> ProductPatch {
@@ -98,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_patch_makes_the_next_version_and_tells_what_was_before() {
-        let Decided { change, changes_words } =
-            patched(&lamp(), &patch(r#"{"stock":3}"#), LATER).expect("fits").expect("changes");
+        let Decided { change, changes_words, .. } =
+            patched(&lamp(), &patch(r#"{"stock":3}"#), &author(), LATER).expect("fits").expect("changes");
         assert!(!changes_words);
         let after = change.after.expect("still there");
         assert_eq!((after.version.get(), after.updated_at, after.created_at), (2, LATER, OffsetDateTime::UNIX_EPOCH));
@@ -108,13 +208,14 @@ mod tests {
 
     #[test]
     fn a_patch_that_changes_nothing_makes_no_change() {
-        assert_eq!(patched(&lamp(), &patch("{}"), LATER), Ok(None));
-        assert_eq!(patched(&lamp(), &patch(r#"{"price":19.99,"brand":null}"#), LATER), Ok(None));
+        for nothing in ["{}", r#"{"price":19.99,"brand":null}"#, r#"{"stock_delta":0,"reason":"count"}"#] {
+            assert!(patched(&lamp(), &patch(nothing), &author(), LATER).expect("fits").is_none());
+        }
     }
 
     #[test]
     fn a_patch_of_texts_is_told_from_one_of_an_offer() {
-        let changes_words = |json| patched(&lamp(), &patch(json), LATER).expect("fits").expect("changes").changes_words;
+        let changes_words = |json| patched(&lamp(), &patch(json), &author(), LATER).expect("fits").expect("changes").changes_words;
         for json in [r#"{"name":"x"}"#, r#"{"description":"x"}"#, r#"{"brand":"x"}"#, r#"{"category":"x","price":"1"}"#]
         {
             assert!(changes_words(json), "{json}");
@@ -124,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_delete_is_a_version_too() {
-        let change = deleted(&lamp()).change;
+        let change = deleted(&lamp(), &author()).change;
         assert_eq!((change.version.get(), change.after), (2, None));
     }
 
@@ -132,7 +233,7 @@ mod tests {
     fn of_words_that_changed_more_than_once_nothing_is_said() {
         let first = lamp();
         let named = |before: &Product, name: &str| {
-            patched(before, &patch(&format!(r#"{{"name":"{name}"}}"#)), LATER).expect("fits").expect("changes")
+            patched(before, &patch(&format!(r#"{{"name":"{name}"}}"#)), &author(), LATER).expect("fits").expect("changes")
         };
         let second = named(&first, "Fan");
         let third = named(second.change.after.as_ref().expect("there"), "Desk");

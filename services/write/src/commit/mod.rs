@@ -1,31 +1,31 @@
-//! Every change of the catalogue: one transaction that locks, decides, and writes products and outbox together.
+//! Every change of the catalogue: one transaction that decides, and writes products, outbox, history and kept answers together.
 //!
-//! Invariant: [`Transaction::commit`] is the only place that writes either, so an event exists if and only if its
-//! change committed. Locks are taken in one order everywhere: the rows that exist by id, then new skus.
+//! Invariant: [`changes`](crate::store::changes) is the only place that writes any of them, so an event exists if and only if its
+//! change committed. Locks are taken in one order everywhere: the rows that exist by id, then new skus, then idempotency keys.
 
 mod combine;
+mod command;
 mod create;
 mod decide;
-mod delete;
+mod rows;
 mod upsert;
 
-use std::collections::HashMap;
-
-use catalog::{Product, ProductId};
-use events::{Change, ChangeKind};
+use catalog::Product;
+use events::ChangeKind;
 use sqlx::{Connection, PgConnection, Postgres};
 use time::OffsetDateTime;
 
 use crate::app::Primary;
 use crate::counts;
 use crate::error::WriteError;
-use crate::store::products::{Update, WordsById};
-use crate::store::{self, Moment, products};
+use crate::store::changes::{AnswerRow, Changes, TextsRow};
+use crate::store::products::WordsById;
+use crate::store::{self, Moment, changes, products};
 use decide::Decided;
 
 pub(crate) use combine::Patches;
+pub(crate) use command::{Action, Author, Command, Done, IdempotencyKey, IfMatch, Once};
 pub(crate) use create::create;
-pub(crate) use delete::delete;
 pub(crate) use upsert::{BatchResult, Upserted, upsert};
 
 /// One transaction, from the first lock to the commit.
@@ -48,38 +48,32 @@ impl<'a> Transaction<'a> {
         store::now(&mut self.inner).await
     }
 
-    /// Writes the changes, which were decided at `now` of products that were found by `words`, with one event each, and
-    /// commits.
+    /// Writes what was decided at `now` of locked products that were found by `words`, and commits. An idempotency key that was
+    /// taken meanwhile is [`WriteError::KeyInUse`], and nothing is done.
     async fn commit(
         mut self,
         decided: &mut [Decided],
-        mut words: WordsById,
+        words: WordsById,
         now: OffsetDateTime,
+        answers: Vec<AnswerRow>,
     ) -> Result<(), WriteError> {
-        let connection = &mut *self.inner;
-        let texts: Vec<Update<'_>> = updates(decided).into_iter().filter(|update| update.changes_words).collect();
-        let mut written = WordsById::new();
-        if !texts.is_empty() {
-            written = products::update(connection, &texts).await?;
+        let created: Vec<&Product> = decided
+            .iter()
+            .filter(|decided| decided.change.kind() == ChangeKind::Created)
+            .filter_map(|decided| decided.change.after.as_ref())
+            .collect();
+        let written = match created.is_empty() {
+            true => WordsById::new(),
+            false => products::insert(&mut self.inner, &created).await?,
+        };
+        let changes = to_be_written(&mut self.inner, decided, words, written, now, answers).await?;
+        // The products are locked, and as they were decided of: only a key can stand in the way.
+        if !changes::apply(&mut self.inner, changes).await?.is_empty() {
+            self.inner.rollback().await?;
+            return Err(WriteError::KeyInUse);
         }
-        for Decided { change: deleted, .. } in of_kind(decided, ChangeKind::Deleted) {
-            products::bury(connection, deleted.id, deleted.version, now).await?;
-        }
-        let created: Vec<&Product> =
-            of_kind(decided, ChangeKind::Created).filter_map(|new| new.change.after.as_ref()).collect();
-        if !created.is_empty() {
-            written.extend(products::insert(connection, &created).await?);
-        }
-        decide::note_words(decided, &mut words, &mut written);
-        let offers: Vec<Update<'_>> = updates(decided).into_iter().filter(|update| !update.changes_words).collect();
-        let changes: Vec<&Change> = decided.iter().map(|decided| &decided.change).collect();
-        products::update_offers_and_insert_events(connection, &offers, &changes, now).await?;
         self.inner.commit().await?;
-
-        self.primary.committed.notify_one();
-        for change in changes {
-            counts::change(change.kind());
-        }
+        committed(self.primary, &*decided);
         Ok(())
     }
 
@@ -89,16 +83,43 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// What there is to write of all that was decided; `words` is what the products were found by, `written` those that are new.
+async fn to_be_written(
+    connection: &mut PgConnection,
+    decided: &mut [Decided],
+    mut words: WordsById,
+    mut written: WordsById,
+    at: OffsetDateTime,
+    answers: Vec<AnswerRow>,
+) -> sqlx::Result<Changes> {
+    let with_other_texts = decide::with_other_texts(decided);
+    let texts: Vec<TextsRow> = with_other_texts.iter().copied().map(TextsRow::new).collect();
+    if !texts.is_empty() {
+        let skus: Vec<&str> = with_other_texts.iter().map(|product| product.sku.as_str()).collect();
+        written.extend(products::words_of_texts(connection, &texts, &skus).await?);
+    }
+    decide::note_words(decided, &mut words, &mut written);
+    let changes = decided.iter().map(rows::change).collect();
+    Ok(Changes { at, updates: rows::updates(decided), texts, changes, answers })
+}
+
+/// Tells whoever waits for it of a commit that has left events in the outbox.
+fn committed<'a>(primary: &Primary, decided: impl IntoIterator<Item = &'a Decided>) {
+    let mut decided = decided.into_iter().peekable();
+    if decided.peek().is_some() {
+        primary.committed.notify_one();
+    }
+    for Decided { change, .. } in decided {
+        counts::change(change.kind());
+    }
+}
+
 /// The moment of a commit, or of finding that nothing is to be changed, on the same connection: another one may lead to
 /// another server by now.
 ///
 /// A write whose moment cannot be read is stored all the same: its token then asks for the primary.
 async fn moment(connection: &mut PgConnection) -> Moment {
-    try_moment(connection).await.unwrap_or_default()
-}
-
-async fn try_moment(connection: &mut PgConnection) -> Option<Moment> {
-    store::moment(connection).await.inspect_err(|error| tracing::warn!(%error, "token_not_made")).ok()
+    store::moment(connection).await.inspect_err(|error| tracing::warn!(%error, "token_not_made")).unwrap_or_default()
 }
 
 /// The moment on any connection, where nothing was stored.
@@ -107,25 +128,4 @@ pub(crate) async fn moment_now(primary: &Primary) -> Moment {
         Ok(mut connection) => moment(&mut connection).await,
         Err(_) => Moment::default(),
     }
-}
-
-fn of_kind(decided: &[Decided], kind: ChangeKind) -> impl Iterator<Item = &Decided> {
-    decided.iter().filter(move |decided| decided.change.kind() == kind)
-}
-
-/// What each updated product becomes.
-fn updates(decided: &[Decided]) -> Vec<Update<'_>> {
-    let mut updates: Vec<Update<'_>> = Vec::new();
-    let mut places: HashMap<ProductId, usize> = HashMap::new();
-    for Decided { change, changes_words } in of_kind(decided, ChangeKind::Updated) {
-        let Some(after) = &change.after else { continue };
-        let place = *places.entry(after.id).or_insert(updates.len());
-        if let Some(update) = updates.get_mut(place) {
-            let versions = update.versions + 1;
-            *update = Update { after, versions, changes_words: update.changes_words || *changes_words };
-        } else {
-            updates.push(Update { after, versions: 1, changes_words: *changes_words });
-        }
-    }
-    updates
 }

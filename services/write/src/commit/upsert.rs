@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use catalog::{NewProduct, Product, ProductId, ProductPatch, Sku, Version};
+use catalog::{NewProduct, PatchFault, Product, ProductId, ProductPatch, Sku, Version};
 
-use super::{Transaction, decide, moment};
+use super::{Author, Transaction, decide, moment};
 use crate::app::Primary;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
@@ -32,13 +32,13 @@ pub(crate) struct BatchResult {
 }
 
 /// Stores the products in order. One that cannot be stored fails alone; when the database fails, the rest is left.
-pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct]) -> BatchResult {
+pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct], author: &Author) -> BatchResult {
     let mut done = Vec::with_capacity(products.len());
     let mut moments = Vec::new();
     let mut waiting = distinct_runs(products);
     waiting.reverse();
     while let Some(run) = waiting.pop() {
-        match try_run(primary, run).await {
+        match try_run(primary, run, author).await {
             Ok((stored, moment)) => {
                 done.extend(stored.into_iter().map(Ok));
                 moments.push(moment);
@@ -54,10 +54,14 @@ pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct]) -> BatchR
     BatchResult { done, failure: None, moments }
 }
 
-async fn try_run(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, Moment), WriteError> {
+async fn try_run(
+    primary: &Primary,
+    run: &[NewProduct],
+    author: &Author,
+) -> Result<(Vec<Upserted>, Moment), WriteError> {
     let mut attempt = 1;
     loop {
-        match store(primary, run).await {
+        match store(primary, run, author).await {
             Err(error) if attempt < ATTEMPTS_MAX && is_conflict(&error) => attempt += 1,
             result => return result,
         }
@@ -65,7 +69,7 @@ async fn try_run(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>
 }
 
 /// One transaction.
-async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, Moment), WriteError> {
+async fn store(primary: &Primary, run: &[NewProduct], author: &Author) -> Result<(Vec<Upserted>, Moment), WriteError> {
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
     let skus: Vec<&str> = run.iter().map(|new| new.sku.as_str()).collect();
@@ -82,13 +86,13 @@ async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, 
     let mut stored = Vec::with_capacity(run.len());
     for new in run.iter().cloned() {
         stored.push(if let Some(before) = existing.get(&new.sku) {
-            let decided = decide::patched(before, &ProductPatch::from(new), now)?;
+            let decided = decide::patched(before, &ProductPatch::from(new), author, now).map_err(misfit)?;
             let version = decided.as_ref().map_or(before.version, |decided| decided.change.version);
             changes.extend(decided);
             Upserted { id: before.id, version, is_new: false }
         } else {
             let id = ids.next().expect("there is an id for each sku that does not exist");
-            let decided = decide::created(id, new, now);
+            let decided = decide::created(id, new, author, now);
             let version = decided.change.version;
             changes.push(decided);
             Upserted { id, version, is_new: true }
@@ -97,7 +101,7 @@ async fn store(primary: &Primary, run: &[NewProduct]) -> Result<(Vec<Upserted>, 
     if changes.is_empty() {
         transaction.abandon().await?;
     } else {
-        transaction.commit(&mut changes, locked.words, now).await?;
+        transaction.commit(&mut changes, locked.words, now, Vec::new()).await?;
     }
     Ok((stored, moment(&mut connection).await))
 }
@@ -118,6 +122,14 @@ fn distinct_runs(products: &[NewProduct]) -> Vec<&[NewProduct]> {
         runs.push(&products[from..]);
     }
     runs
+}
+
+/// A whole product takes its own price and stock, so only a field can be at fault.
+fn misfit(fault: PatchFault) -> WriteError {
+    match fault {
+        PatchFault::Field(fault) => fault.into(),
+        PatchFault::BelowZero { .. } => unreachable!("a whole product names its stock"),
+    }
 }
 
 /// Another writer has just created one of the skus, or stood in the way.

@@ -45,7 +45,11 @@ impl FromRequest<App> for Submission {
 }
 
 /// A JSON merge patch (RFC 7396).
-pub(super) struct MergePatch(pub(super) ProductPatch);
+pub(super) struct MergePatch {
+    pub(super) patch: ProductPatch,
+    /// As it came.
+    pub(super) text: Bytes,
+}
 
 impl FromRequest<App> for MergePatch {
     type Rejection = WriteError;
@@ -53,7 +57,8 @@ impl FromRequest<App> for MergePatch {
     async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
         let media_type = media_type(&request);
         if [MERGE_PATCH, JSON].iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted)) {
-            return Ok(Self(ProductPatch::parse(&whole_body(request, app).await?)?));
+            let text = whole_body(request, app).await?;
+            return Ok(Self { patch: ProductPatch::parse(&text)?, text });
         }
         Err(WriteError::MediaType {
             header: HeaderName::from_static("accept-patch"),

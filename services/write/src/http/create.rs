@@ -11,6 +11,7 @@ use super::answer;
 use super::body::Submission;
 use super::import::{ImportLines, ImportResult, import};
 use super::openapi::ServerProblems;
+use crate::actor::Actor;
 use crate::app::App;
 use crate::commit;
 use crate::error::WriteError;
@@ -50,13 +51,15 @@ use crate::error::WriteError;
         ServerProblems,
     ),
 )]
-pub(super) async fn post_products(State(app): State<App>, submission: Submission) -> Result<Response, WriteError> {
+pub(super) async fn post_products(State(app): State<App>,
+    actor: Actor,
+    submission: Submission) -> Result<Response, WriteError> {
     match submission {
         Submission::One(new) => {
-            let (product, token) = commit::create(&app.primary, new).await?;
+            let (product, token) = commit::create(&app.primary, new, &actor.into()).await?;
             Ok(created(&product, token))
         }
-        Submission::Many(body) => Ok(import(app.primary, body)),
+        Submission::Many(body) => Ok(import(app.primary, body, actor)),
     }
 }
 

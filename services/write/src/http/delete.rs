@@ -1,15 +1,16 @@
 //! `DELETE /products/{id}`: takes a product out of the catalogue.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use bootstrap::{ApiPath, Problem};
 use catalog::ProductId;
 
+use super::conditions::Conditions;
+use super::done;
 use super::openapi::ServerProblems;
-use super::{CONSISTENCY_TOKEN, token_value};
+use crate::actor::Actor;
 use crate::app::App;
-use crate::commit;
+use crate::commit::{Action, Command};
 use crate::error::WriteError;
 
 /// Deletes a product
@@ -33,8 +34,11 @@ use crate::error::WriteError;
 pub(super) async fn delete_product(
     State(app): State<App>,
     ApiPath(id): ApiPath<ProductId>,
-) -> Result<impl IntoResponse, WriteError> {
-    let token = commit::delete(&app.primary, id).await?;
-    let no_store = HeaderValue::from_static("no-store");
-    Ok((StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, no_store), (CONSISTENCY_TOKEN, token_value(token))]))
+    actor: Actor,
+    conditions: Conditions,
+) -> Result<Response, WriteError> {
+    let if_match = conditions.if_match.clone();
+    let command = Command { id, action: Action::Delete, if_match, author: actor.into(), once: conditions.once(&[]) };
+    let (what, token) = app.patches.submit(command).await?;
+    Ok(done(what, token, false))
 }

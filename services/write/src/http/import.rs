@@ -20,10 +20,13 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
+use uuid::Uuid;
+
 use super::body::NDJSON;
 use super::lines::{Line, Lines};
+use crate::actor::Actor;
 use crate::app::Primary;
-use crate::commit::{self, BatchResult, Upserted};
+use crate::commit::{self, Author, BatchResult, Upserted};
 use crate::counts::{self, LineResult};
 use crate::error::WriteError;
 use crate::store::Moment;
@@ -85,9 +88,10 @@ pub(super) struct ImportToken {
 }
 
 /// Answers at once, and stores lines while the answer's body is read.
-pub(super) fn import(primary: Primary, body: Body) -> Response {
+pub(super) fn import(primary: Primary, body: Body, actor: Actor) -> Response {
+    let author = Author { bulk_id: Some(Uuid::now_v7()), ..actor.into() };
     let import =
-        Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
+        Import { primary, author, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
     let id = RequestId::current();
     let results = stream::unfold(import, move |mut import| {
         in_request(id.clone(), async move { import.step().await.map(|results| (results, import)) })
@@ -97,6 +101,7 @@ pub(super) fn import(primary: Primary, body: Body) -> Response {
 
 struct Import {
     primary: Primary,
+    author: Author,
     lines: Lines,
     /// Why nothing more is read, once that is so.
     end: Option<End>,
@@ -179,7 +184,7 @@ impl Import {
             .map(|line| (line.number, parse(line.text).map(|product| products.push(product))))
             .collect();
 
-        let BatchResult { done, failure, moments } = commit::upsert(&self.primary, &products).await;
+        let BatchResult { done, failure, moments } = commit::upsert(&self.primary, &products, &self.author).await;
         for Moment { epoch, position } in moments {
             let stored_to = self.stored_to.entry(epoch).or_default();
             *stored_to = position.max(*stored_to);

@@ -1,6 +1,7 @@
 //! The API: one file for each endpoint.
 
 pub(crate) mod body;
+mod conditions;
 mod create;
 mod delete;
 mod import;
@@ -10,18 +11,21 @@ mod patch;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use catalog::Product;
+use bootstrap::PROBLEM_JSON;
+use catalog::{Product, Version};
 use freshness::Token;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::commit::Done;
 
 pub use openapi::document;
 
 const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Every route of the public port, with its document and the page that renders it.
 pub fn router(app: App) -> Router {
@@ -40,13 +44,47 @@ fn token_value(token: Token) -> HeaderValue {
     HeaderValue::try_from(token.to_text()).expect("a token is base64url")
 }
 
+/// The answer to a change that was done, or was done before.
+fn done(done: Done, token: Token, is_minimal: bool) -> Response {
+    let product = done.product();
+    let (status, body) = match done {
+        Done::Patched(product) => (StatusCode::OK, product.to_json()),
+        Done::Deleted(..) => (StatusCode::NO_CONTENT, Vec::new()),
+        Done::Repeated(kept) => (kept.status(), kept.body.into_bytes()),
+    };
+    let is_minimal = is_minimal && status == StatusCode::OK;
+    let mut answer = if is_minimal || body.is_empty() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        (status, body).into_response()
+    };
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some((_, version)) = product {
+        headers.insert(CONSISTENCY_TOKEN, token_value(token));
+        if status == StatusCode::OK {
+            headers.insert(header::ETAG, etag(version));
+        }
+    }
+    if is_minimal {
+        headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=minimal"));
+    } else if status != StatusCode::NO_CONTENT {
+        let media_type = if status.is_success() { "application/json" } else { PROBLEM_JSON };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
+    answer
+}
+
+fn etag(version: Version) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\"")).expect("a version is digits")
+}
+
 /// A product as it is now, which no cache may keep: it is the answer to a write.
 fn answer(product: &Product, token: Token) -> Response {
-    let etag = HeaderValue::try_from(format!("\"{}\"", product.version)).expect("a version is digits");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::ETAG, etag),
+        (header::ETAG, etag(product.version)),
         (CONSISTENCY_TOKEN, token_value(token)),
     ];
     (headers, product.to_json()).into_response()

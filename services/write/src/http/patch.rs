@@ -5,10 +5,13 @@ use axum::response::Response;
 use bootstrap::{ApiPath, Problem};
 use catalog::{Product, ProductId, ProductPatch};
 
-use super::answer;
 use super::body::MergePatch;
+use super::conditions::{Conditions, WantsMinimal};
+use super::done;
 use super::openapi::ServerProblems;
+use crate::actor::Actor;
 use crate::app::App;
+use crate::commit::{Action, Command};
 use crate::error::WriteError;
 
 /// Changes some fields of a product
@@ -43,8 +46,14 @@ use crate::error::WriteError;
 pub(super) async fn patch_product(
     State(app): State<App>,
     ApiPath(id): ApiPath<ProductId>,
-    MergePatch(patch): MergePatch,
+    actor: Actor,
+    conditions: Conditions,
+    WantsMinimal(is_minimal): WantsMinimal,
+    MergePatch { patch, text }: MergePatch,
 ) -> Result<Response, WriteError> {
-    let (product, token) = app.patches.patch(id, patch).await?;
-    Ok(answer(&product, token))
+    let if_match = conditions.if_match.clone();
+    let once = conditions.once(&text);
+    let command = Command { id, action: Action::Patch(patch), if_match, author: actor.into(), once };
+    let (what, token) = app.patches.submit(command).await?;
+    Ok(done(what, token, is_minimal))
 }

@@ -21,6 +21,7 @@ pub(crate) struct Pending {
     pub(crate) kind: String,
     pub(crate) data: String,
     pub(crate) created_at: OffsetDateTime,
+    pub(crate) actor: Option<String>,
 }
 
 /// How much waits, and for how long.
@@ -110,7 +111,8 @@ pub(super) async fn snapshot(
                   product_id,
                   kind,
                   data,
-                  created_at
+                  created_at,
+                  actor
            from relay_turn($1, $2, $3, $4, $5, $6, $7)"#,
         limit,
         session.scan.from_id,
@@ -141,6 +143,7 @@ pub(super) async fn snapshot(
                 kind: row.kind?,
                 data: row.data?,
                 created_at: row.created_at?,
+                actor: row.actor,
             })
         })
         .collect();

@@ -257,8 +257,11 @@ impl Batch {
         let id = ProductId::try_from(row.product_id).map_err(|fault| unreadable(fault.to_string()))?;
         let data: &RawValue = serde_json::from_str(&row.data).map_err(|fault| unreadable(fault.to_string()))?;
         let stamp = self.stamp(row.event_id);
-        let envelope =
-            Envelope::new(row.event_id, &kind.event_type(), Some(id.to_string()), row.created_at, stamp, data);
+        let subject = Some(id.to_string());
+        let envelope = Envelope {
+            actor: row.actor.clone(),
+            ..Envelope::new(row.event_id, &kind.event_type(), subject, row.created_at, stamp, data)
+        };
         let payload = Bytes::from(envelope.to_json());
         self.messages.push(Outgoing { subject: kind.subject(id), payload });
         Ok(())

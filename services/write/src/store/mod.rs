@@ -1,7 +1,8 @@
 //! The SQL of the write service, as functions on a connection.
 
+pub(crate) mod changes;
 pub(crate) mod fault;
-pub(crate) mod outbox;
+pub(crate) mod idempotency;
 pub(crate) mod products;
 
 use catalog::{ProductId, Version};
@@ -60,6 +61,9 @@ pub(crate) async fn moment(connection: &mut PgConnection) -> sqlx::Result<Moment
     )
     .fetch_one(connection)
     .await?;
-    let unsigned = |number: i64| u64::try_from(number).map_err(|fault| sqlx::Error::Decode(fault.into()));
     Ok(Moment { epoch: Epoch(unsigned(moment.epoch)?), position: Position(unsigned(moment.position)?) })
+}
+
+fn unsigned(number: i64) -> sqlx::Result<u64> {
+    u64::try_from(number).map_err(|fault| sqlx::Error::Decode(fault.into()))
 }

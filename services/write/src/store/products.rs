@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 
-use catalog::{Product, ProductId, ProductRow, Version};
-use events::Change;
+use catalog::{Product, ProductId, ProductRow};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::outbox;
+use super::changes::TextsRow;
 
 /// The lexemes that products are found by, as [`events::Words`] holds them.
 pub(crate) type WordsById = HashMap<ProductId, String>;
 
-/// Products that are locked until the transaction ends.
+/// Products as a transaction found them.
 #[derive(Debug)]
-pub(crate) struct Locked {
-    /// In the order of their ids, in which they were locked.
+pub(crate) struct Found {
+    /// In the order of their ids, in which they were locked if they were.
     pub(crate) products: Vec<Product>,
     pub(crate) words: WordsById,
     /// The database's clock when all of them were; there is none if there are no products.
@@ -23,50 +22,49 @@ pub(crate) struct Locked {
 }
 
 #[derive(sqlx::FromRow)]
-struct LockedRow {
+struct FoundRow {
     #[sqlx(flatten)]
     product: ProductRow,
     words: String,
-    locked_at: OffsetDateTime,
+    found_at: OffsetDateTime,
 }
 
-/// Selects and locks the products that meet a condition and are not deleted.
-macro_rules! lock {
-    ($condition:literal, $how:literal) => {
+/// Selects the products that meet a condition and are not deleted.
+macro_rules! select {
+    ($condition:literal, $lock:literal) => {
         concat!(
-            "with locked as materialized (
+            "with found as materialized (
                 select id, sku, name, description, brand, category, image_url, price, currency, stock, version,
                     created_at, updated_at, array_to_string(tsvector_to_array(search), ' ') as words
                 from products
                 where ",
             $condition,
             " and deleted_at is null
-                order by id
-                for update ",
-            $how,
+                order by id ",
+            $lock,
             ")
-            select *, clock_timestamp() as locked_at from locked"
+            select *, clock_timestamp() as found_at from found"
         )
     };
 }
 
-/// Locks those of the products with these ids that are not deleted.
-pub(crate) async fn lock(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Locked> {
-    locked(sqlx::query_as(lock!("id = any($1)", "")).bind(ids).fetch_all(connection).await?)
+/// Those of the products with these ids that are not deleted, as they are at this moment.
+pub(crate) async fn find(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Found> {
+    found(sqlx::query_as(select!("id = any($1)", "")).bind(ids).fetch_all(connection).await?)
 }
 
-/// The same without waiting: products that another transaction has locked are left out.
-pub(crate) async fn lock_free(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Locked> {
-    locked(sqlx::query_as(lock!("id = any($1)", "skip locked")).bind(ids).fetch_all(connection).await?)
+/// The same, locked until the transaction ends.
+pub(crate) async fn lock(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Found> {
+    found(sqlx::query_as(select!("id = any($1)", "for update")).bind(ids).fetch_all(connection).await?)
 }
 
 /// Locks those of the products with these skus that exist.
-pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Locked> {
-    locked(sqlx::query_as(lock!("sku = any($1)", "")).bind(skus).fetch_all(connection).await?)
+pub(crate) async fn lock_by_sku(connection: &mut PgConnection, skus: &[&str]) -> sqlx::Result<Found> {
+    found(sqlx::query_as(select!("sku = any($1)", "for update")).bind(skus).fetch_all(connection).await?)
 }
 
-fn locked(rows: Vec<LockedRow>) -> sqlx::Result<Locked> {
-    let at = rows.iter().map(|row| row.locked_at).max();
+fn found(rows: Vec<FoundRow>) -> sqlx::Result<Found> {
+    let at = rows.iter().map(|row| row.found_at).max();
     let mut products = Vec::with_capacity(rows.len());
     let mut words = WordsById::with_capacity(rows.len());
     for row in rows {
@@ -74,14 +72,7 @@ fn locked(rows: Vec<LockedRow>) -> sqlx::Result<Locked> {
         words.insert(product.id, row.words);
         products.push(product);
     }
-    Ok(Locked { products, words, at })
-}
-
-/// Those of the ids whose products are there, locked or not.
-pub(crate) async fn existing(connection: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar!("select id from products where id = any($1) and deleted_at is null", ids)
-        .fetch_all(connection)
-        .await
+    Ok(Found { products, words, at })
 }
 
 /// Takes ids that no product ever had, in rising order.
@@ -132,123 +123,21 @@ pub(crate) async fn insert(connection: &mut PgConnection, products: &[&Product])
     words_of(inserted.into_iter().map(|row| (row.id, row.words)), products.len())
 }
 
-/// What a locked product becomes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Update<'a> {
-    pub(crate) after: &'a Product,
-    /// How many versions later that is.
-    pub(crate) versions: u32,
-    /// Whether what is searched as words may differ.
-    pub(crate) changes_words: bool,
-}
-
-/// Brings locked products to the content given. Returns their words.
-pub(crate) async fn update(connection: &mut PgConnection, updates: &[Update<'_>]) -> sqlx::Result<WordsById> {
-    let (columns, times, steps) = columns_of(updates);
-    let done = sqlx::query!(
-        r#"update products
-         set name = after.name, description = after.description, brand = after.brand, category = after.category,
-             image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
-             version = after.version, updated_at = after.updated_at
-         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                $7::bigint[], $8::text[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::bigint[])
-              as after (id, name, description, brand, category, image_url,
-                price, currency, stock, version, updated_at, steps)
-         where products.id = after.id
-           and products.version = after.version - after.steps
-           and products.deleted_at is null
-         returning products.id, array_to_string(tsvector_to_array(products.search), ' ') as "words!""#,
-        &columns.ids,
-        &columns.names as _,
-        &columns.descriptions as _,
-        &columns.brands as _,
-        &columns.categories as _,
-        &columns.image_urls as _,
-        &columns.prices,
-        &columns.currencies as _,
-        &columns.stocks,
-        &columns.versions,
-        &times,
-        &steps,
+/// What products with these texts and skus are found by; none of them need be stored.
+pub(crate) async fn words_of_texts(
+    connection: &mut PgConnection,
+    texts: &[TextsRow],
+    skus: &[&str],
+) -> sqlx::Result<WordsById> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "select id, array_to_string(tsvector_to_array(product_search(name, sku, brand, category, description)), ' ')
+         from rows from (unnest($1), unnest($2)) as product (id, name, description, brand, category, sku)",
     )
+    .bind(texts)
+    .bind(skus)
     .fetch_all(connection)
     .await?;
-    words_of(done.into_iter().map(|row| (row.id, row.words)), updates.len())
-}
-
-/// The same for those whose words stay, if there are any, and the events of all changes: as long as no statement names the
-/// words, nothing is parsed and no index is touched.
-pub(crate) async fn update_offers_and_insert_events(
-    connection: &mut PgConnection,
-    updates: &[Update<'_>],
-    changes: &[&Change],
-    now: OffsetDateTime,
-) -> sqlx::Result<()> {
-    let (columns, times, steps) = columns_of(updates);
-    let events = outbox::Columns::of(changes);
-    let done = sqlx::query!(
-        "with events as (
-             insert into outbox (event_id, product_id, kind, data, created_at)
-             select event_id, product_id, kind, data, $13
-             from unnest($9::uuid[], $10::bigint[], $11::text[], $12::text[])
-                  with ordinality as event (event_id, product_id, kind, data, place)
-             order by place
-         )
-         update products
-         set image_url = after.image_url, price = after.price, currency = after.currency, stock = after.stock,
-             version = after.version, updated_at = after.updated_at
-         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[],
-                $7::timestamptz[], $8::bigint[])
-              as after (id, image_url, price, currency, stock, version, updated_at, steps)
-         where products.id = after.id
-           and products.version = after.version - after.steps
-           and products.deleted_at is null",
-        &columns.ids,
-        &columns.image_urls as _,
-        &columns.prices,
-        &columns.currencies as _,
-        &columns.stocks,
-        &columns.versions,
-        &times,
-        &steps,
-        &events.event_ids,
-        &events.product_ids,
-        &events.kinds as _,
-        &events.data,
-        now,
-    )
-    .execute(connection)
-    .await?;
-    all_or_nothing(done.rows_affected(), updates.len())
-}
-
-fn columns_of<'a>(updates: &[Update<'a>]) -> (Columns<'a>, Vec<OffsetDateTime>, Vec<i64>) {
-    let products: Vec<&Product> = updates.iter().map(|update| update.after).collect();
-    let times = products.iter().map(|product| product.updated_at).collect();
-    let steps = updates.iter().map(|update| i64::from(update.versions)).collect();
-    (Columns::of(&products), times, steps)
-}
-
-/// Turns a locked product into a tombstone at `version`.
-pub(crate) async fn bury(
-    connection: &mut PgConnection,
-    id: ProductId,
-    version: Version,
-    now: OffsetDateTime,
-) -> sqlx::Result<()> {
-    let buried = sqlx::query!(
-        "update products
-         set version = $2::bigint, updated_at = $3, deleted_at = $3
-         where id = $1
-           and version = $2::bigint - 1
-           and deleted_at is null",
-        id.get(),
-        version.get(),
-        now,
-    )
-    .execute(connection)
-    .await?;
-    all_or_nothing(buried.rows_affected(), 1)
+    words_of(rows.into_iter(), texts.len())
 }
 
 /// The columns of several products, as arrays for `unnest`.
