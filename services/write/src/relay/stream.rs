@@ -1,11 +1,13 @@
 //! The stream as the relay sees it: how it ends, what it holds after the mark, and publishing behind a fence.
 
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::HeaderMap;
+use async_nats::header::{
+    NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID,
+};
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, context};
 use bytes::Bytes;
 use events::Message;
-use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -110,8 +112,8 @@ pub(super) struct Outgoing {
     pub(super) payload: Bytes,
 }
 
-/// Publishes all, pipelined, each only if the stream ends with the one before it; waits for every answer, also after a
-/// failure, so that nothing is still under way when the stream is read again. Returns the last sequence.
+/// Publishes all, pipelined, each only if the stream ends with the one before it, and waits for the answer to the last, which
+/// says it of all: it cannot be stored without them. Returns the last sequence.
 ///
 /// The expected sequence alone would be no fence for a pipeline: one foreign message at its head makes the first publish
 /// fail and the second one fit. So each message also names its predecessor's `Nats-Msg-Id`. That id is new in every
@@ -119,37 +121,40 @@ pub(super) struct Outgoing {
 pub(super) async fn publish(
     context: &jetstream::Context,
     tail: &Tail,
-    messages: Vec<Outgoing>,
+    mut messages: Vec<Outgoing>,
 ) -> Result<u64, RelayError> {
-    let mut answers = Vec::with_capacity(messages.len());
-    let mut link: Option<String> = None;
-    for (expected, message) in (tail.sequence..).zip(messages) {
-        let own_link = Uuid::new_v4().to_string();
-        let mut publish = PublishMessage::build()
-            .payload(message.payload)
-            .header("content-type", "application/cloudevents+json")
-            .message_id(&own_link)
-            .expected_stream(events::STREAM)
-            .expected_last_sequence(expected);
-        if let Some(before) = link.replace(own_link) {
-            publish = publish.expected_last_message_id(before);
-        }
-        let sent = context.send_publish(message.subject, publish).await;
-        answers.push(async { sent?.await });
+    let Some(last) = messages.pop() else { return Ok(tail.sequence) };
+    let mut link = None;
+    let mut expected = tail.sequence;
+    let client = context.client();
+    for message in messages {
+        let headers = fenced(expected, &mut link);
+        let sent = client.publish_with_headers(message.subject, headers, message.payload).await;
+        sent.map_err(RelayError::stream)?;
+        expected += 1;
     }
-    let mut sequence = tail.sequence;
-    let mut failure: Option<RelayError> = None;
-    // All at once: answers that a dead server owes cost one timeout together, not one each.
-    for answer in join_all(answers).await {
-        match answer {
-            Ok(ack) if ack.sequence == sequence + 1 && !ack.duplicate => sequence = ack.sequence,
-            Err(error) if error.kind() != context::PublishErrorKind::WrongLastSequence => {
-                failure = failure.or(Some(RelayError::stream(error)));
-            }
-            _ => failure = failure.or(Some(RelayError::Fenced { expected: sequence })),
-        }
+    let headers = fenced(expected, &mut link);
+    let sent = context.publish_with_headers(last.subject, headers, last.payload).await;
+    let answer = async { sent?.await }.await;
+    match answer {
+        Ok(ack) if ack.sequence == expected + 1 && !ack.duplicate => Ok(ack.sequence),
+        Err(error) if error.kind() != context::PublishErrorKind::WrongLastSequence => Err(RelayError::stream(error)),
+        _ => Err(RelayError::Fenced { expected: tail.sequence }),
     }
-    failure.map_or(Ok(sequence), Err)
+}
+
+/// The headers of the message after the one at `expected` with the id in `link`, and of one more link.
+fn fenced(expected: u64, link: &mut Option<String>) -> HeaderMap {
+    let own_link = Uuid::new_v4().to_string();
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/cloudevents+json");
+    headers.insert(NATS_MESSAGE_ID, own_link.as_str());
+    headers.insert(NATS_EXPECTED_STREAM, events::STREAM);
+    headers.insert(NATS_EXPECTED_LAST_SEQUENCE, expected.to_string());
+    if let Some(before) = link.replace(own_link) {
+        headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, before);
+    }
+    headers
 }
 
 fn is_not_found(error: &context::GetStreamError) -> bool {
