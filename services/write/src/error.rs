@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstrap::{FieldError, Problem};
 use catalog::{FieldFault, Product, ProductId, Refusal};
 
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
+use crate::http::etag;
 use crate::store::fault::Fault;
 
 /// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
@@ -135,8 +136,14 @@ impl IntoResponse for WriteError {
     fn into_response(self) -> Response {
         self.log();
         let mut answer = self.problem().into_response();
-        if let Self::MediaType { header, accepted } = self {
-            answer.headers_mut().insert(header, HeaderValue::from_static(accepted));
+        match self {
+            Self::MediaType { header, accepted } => {
+                answer.headers_mut().insert(header, HeaderValue::from_static(accepted));
+            }
+            Self::Stale(current) => {
+                answer.headers_mut().insert(header::ETAG, etag(current.version));
+            }
+            _ => {}
         }
         answer
     }

@@ -86,6 +86,15 @@ impl Command {
 }
 
 impl Done {
+    /// The version that an answer's `ETag` names.
+    pub(crate) fn etag(&self) -> Option<Version> {
+        match self {
+            Self::Patched(product) => Some(product.version),
+            Self::Deleted(..) => None,
+            Self::Repeated(kept) => kept.etag(),
+        }
+    }
+
     /// The product and its version that a token of this is about.
     pub(crate) fn product(&self) -> Option<(ProductId, Version)> {
         match self {

@@ -68,6 +68,10 @@ pub(super) fn answer(command: &Command, result: &Result<Done, WriteError>) -> An
         }
     };
     let product = result.as_ref().ok().and_then(Done::product);
+    let version = match result {
+        Err(WriteError::Stale(current)) => Some(current.version),
+        _ => product.map(|(_, version)| version),
+    };
     AnswerRow {
         of_product: command.id.get(),
         actor: command.author.actor.to_string(),
@@ -77,7 +81,7 @@ pub(super) fn answer(command: &Command, result: &Result<Done, WriteError>) -> An
         status,
         body: String::from_utf8(body).expect("JSON is UTF-8"),
         product_id: product.map(|(id, _)| id.get()),
-        version: product.map(|(_, version)| version.get()),
+        version: version.map(Version::get),
     }
 }
 
@@ -98,7 +102,12 @@ impl Kept {
         u16::try_from(self.status).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default()
     }
 
-    /// The product and the version that the answer was about, if it was no refusal.
+    /// A deleted product has none, any other answer that named a version had one.
+    pub(super) fn etag(&self) -> Option<Version> {
+        self.version.filter(|_| self.status != 204)?.try_into().ok()
+    }
+
+    /// The product and the version that it has come to, if the answer was no refusal.
     pub(crate) fn product(&self) -> Option<(ProductId, Version)> {
         Some((self.product_id?.try_into().ok()?, self.version?.try_into().ok()?))
     }

@@ -46,7 +46,7 @@ fn token_value(token: Token) -> HeaderValue {
 
 /// The answer to a change that was done, or was done before.
 fn done(done: Done, token: Token, is_minimal: bool) -> Response {
-    let product = done.product();
+    let (product, version) = (done.product(), done.etag());
     let (status, body) = match done {
         Done::Patched(product) => (StatusCode::OK, product.to_json()),
         Done::Deleted(..) => (StatusCode::NO_CONTENT, Vec::new()),
@@ -60,11 +60,11 @@ fn done(done: Done, token: Token, is_minimal: bool) -> Response {
     };
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some((_, version)) = product {
+    if product.is_some() {
         headers.insert(CONSISTENCY_TOKEN, token_value(token));
-        if status == StatusCode::OK {
-            headers.insert(header::ETAG, etag(version));
-        }
+    }
+    if let Some(version) = version {
+        headers.insert(header::ETAG, etag(version));
     }
     if is_minimal {
         headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("return=minimal"));
@@ -75,7 +75,7 @@ fn done(done: Done, token: Token, is_minimal: bool) -> Response {
     answer
 }
 
-fn etag(version: Version) -> HeaderValue {
+pub(crate) fn etag(version: Version) -> HeaderValue {
     HeaderValue::try_from(format!("\"{version}\"")).expect("a version is digits")
 }
 

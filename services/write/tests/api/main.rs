@@ -9,6 +9,7 @@ mod delete;
 mod import;
 mod patch;
 mod refuse;
+mod safe;
 mod shop;
 mod socket;
 mod token;

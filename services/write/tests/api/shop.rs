@@ -134,7 +134,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn read(answer: Response) -> Self {
+    pub(crate) async fn read(answer: Response) -> Self {
         let (parts, body) = answer.into_parts();
         Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }
