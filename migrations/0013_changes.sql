@@ -47,6 +47,25 @@ create index idempotency_created_at on idempotency using brin (created_at) with 
 
 alter table outbox add column actor text;
 
+-- What the relay stores with every turn, apart from the epoch, which every reader and writer reads with every statement: while
+-- an old snapshot is open somewhere each turn leaves a dead row, and the epoch's readers would pass over all of them.
+create table mark (
+    -- One row at most.
+    only_row   boolean primary key default true constraint mark_is_one_row check (only_row),
+    epoch      bigint not null,
+    -- The last message of the stream that the relay has vouched for.
+    sequence   bigint not null,
+    id         uuid,
+    -- The position of the last turn that was settled: a promoted server that shows it has replayed all that lies below.
+    settled_to bigint not null default 0
+);
+
+insert into mark (epoch, sequence, id, settled_to)
+select number, mark_sequence, mark_id, settled_to
+from epoch;
+
+alter table epoch drop column mark_sequence, drop column mark_id, drop column settled_to;
+
 -- The relay's answer names who made a change.
 drop function relay_turn;
 
@@ -80,9 +99,10 @@ as $$
 #variable_conflict use_column
 begin
     if settled_epoch is not null then
-        update epoch
-        set mark_sequence = stream_end, mark_id = stream_end_id, settled_to = greatest(settled_to, settled_by)
-        where number = settled_epoch;
+        update mark
+        set sequence = stream_end, id = stream_end_id, settled_to = greatest(settled_to, settled_by)
+        where only_row
+          and epoch = settled_epoch;
         if found then
             delete from outbox where id = any(settled_events);
         end if;
@@ -90,15 +110,49 @@ begin
     t := clock_timestamp();
     h := pg_current_wal_insert_lsn();
     return query
-    select t, h, pg_current_wal_insert_lsn(), epoch.number, epoch.server_started_at, epoch.mark_sequence, epoch.mark_id,
+    select t, h, pg_current_wal_insert_lsn(), epoch.number, epoch.server_started_at, mark.sequence, mark.id,
         pending.id, pending.event_id, pending.product_id, pending.kind, pending.data, pending.created_at, pending.actor
     from epoch
+    join mark on mark.only_row
     left join lateral (
         select * from outbox where outbox.id >= from_id order by outbox.id limit rows_max
     ) as pending on true
     order by pending.id;
 end
 $$;
+
+-- A change of products is told to their lists by one statement, however many products it changes.
+drop trigger keep_listing_of_updates on products;
+
+create function keep_listing_of_updates() returns trigger
+language plpgsql
+as $$
+begin
+    update listing
+    set name = now_is.name,
+        brand = now_is.brand,
+        category = now_is.category,
+        currency = now_is.currency,
+        price = now_is.price,
+        in_stock = now_is.stock > 0
+    from now_is
+    where listing.id = now_is.id
+      and now_is.deleted_at is null
+      and (listing.name, listing.brand, listing.category, listing.currency, listing.price, listing.in_stock)
+          is distinct from
+          (now_is.name, now_is.brand, now_is.category, now_is.currency, now_is.price, now_is.stock > 0);
+    delete from listing
+    using now_is
+    where listing.id = now_is.id
+      and now_is.deleted_at is not null;
+    return null;
+end
+$$;
+
+create trigger keep_listing_of_updates
+after update on products
+referencing new table as now_is
+for each statement execute function keep_listing_of_updates();
 
 -- What the column `search` of a product with these texts holds: the expression is that of the column.
 create function product_search(name text, sku text, brand text, category text, description text) returns tsvector

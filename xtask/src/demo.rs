@@ -134,7 +134,7 @@ struct DemoProduct {
 }
 
 /// Writes `count` products as NDJSON. A larger count only adds lines.
-pub(crate) fn write(count: u32, mut to: impl Write) -> Result<()> {
+pub fn write(count: u32, mut to: impl Write) -> Result<()> {
     for number in 1..=count {
         serde_json::to_writer(&mut to, &product(number))?;
         to.write_all(b"\n")?;

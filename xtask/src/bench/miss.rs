@@ -83,7 +83,7 @@ fn missing(node: &Aside, redis: u16, wrk: &Wrk, products: u32, time: Duration) -
     Ok(load.per_second())
 }
 
-fn transactions_per_second(printed: &str) -> Result<f64> {
+pub(super) fn transactions_per_second(printed: &str) -> Result<f64> {
     let rate = printed.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     rate.with_context(|| format!("pgbench printed no rate:\n{printed}"))
 }

@@ -12,6 +12,7 @@ mod memory;
 mod miss;
 mod page_memory;
 mod pages;
+mod patch;
 mod propagation;
 pub(crate) mod quality;
 mod redis;
@@ -87,11 +88,8 @@ const RELAY_MAX: Duration = Duration::from_mins(10);
 
 /// Brings the databases to where servers are that have run for a while: their write-ahead log goes round in segments that
 /// are there, where a new server fills each with zeros first; and nothing is left to be done in the middle of some round.
-fn run_in(stack: &Stack) -> Result<()> {
-    let urls = stack.urls();
-    let primary = http::port_of(&urls.database)?;
-    let replicas = urls.replicas.iter().map(|url| http::port_of(url)).collect::<Result<Vec<_>>>()?;
-    for server in [primary].iter().chain(&replicas) {
+fn run_in(primary: u16, replicas: &[u16]) -> Result<()> {
+    for server in [primary].iter().chain(replicas) {
         postgres::query(*server, "alter system set min_wal_size = '1GB'")?;
         postgres::query(*server, "select pg_reload_conf()")?;
     }
@@ -100,11 +98,18 @@ fn run_in(stack: &Stack) -> Result<()> {
     }
     postgres::query(primary, "vacuum analyze")?;
     // A segment that a replica still needs would not be used again.
-    until_replicated(stack)?;
-    for server in [primary].iter().chain(&replicas) {
+    until_replicated(primary, replicas)?;
+    for server in [primary].iter().chain(replicas) {
         postgres::query(*server, "checkpoint")?;
     }
     Ok(())
+}
+
+/// The ports of the primary and its replicas.
+fn databases(stack: &Stack) -> Result<(u16, Vec<u16>)> {
+    let urls = stack.urls();
+    let replicas = urls.replicas.iter().map(|url| http::port_of(url)).collect::<Result<_>>()?;
+    Ok((http::port_of(&urls.database)?, replicas))
 }
 
 /// Waits until the stream holds every event: one that comes late is work, and leaves no page as it is.
@@ -121,12 +126,11 @@ fn until_relayed(stack: &Stack) -> Result<()> {
 }
 
 /// Waits until every replica has what the primary has now.
-fn until_replicated(stack: &Stack) -> Result<()> {
-    let urls = stack.urls();
-    let end = postgres::query(http::port_of(&urls.database)?, "select pg_current_wal_lsn()")?;
-    for replica in &urls.replicas {
-        let (replica, begun) = (http::port_of(replica)?, Instant::now());
-        while postgres::query(replica, &format!("select pg_last_wal_replay_lsn() >= '{end}'"))? != "t" {
+fn until_replicated(primary: u16, replicas: &[u16]) -> Result<()> {
+    let end = postgres::query(primary, "select pg_current_wal_lsn()")?;
+    for replica in replicas {
+        let begun = Instant::now();
+        while postgres::query(*replica, &format!("select pg_last_wal_replay_lsn() >= '{end}'"))? != "t" {
             ensure!(begun.elapsed() < REPLAY_MAX, "a replica does not follow the primary");
             thread::sleep(POLL);
         }
@@ -168,7 +172,8 @@ impl Bench<'_> {
             self.stack.grow(products, self.say)?;
             self.products = products;
             until_relayed(&self.stack)?;
-            run_in(&self.stack)?;
+            let (primary, replicas) = databases(&self.stack)?;
+            run_in(primary, &replicas)?;
         }
         Ok(())
     }

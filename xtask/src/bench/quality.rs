@@ -11,7 +11,7 @@ use xtask::scratch::Scratch;
 use xtask::stack::{Options, Stack};
 
 use super::http::{get, port_of};
-use super::until_replicated;
+use super::{databases, until_replicated};
 
 /// Products looked at, from the first on.
 const DEPTH: usize = 10;
@@ -54,7 +54,8 @@ pub(crate) fn measure(judgements: &Path, products: &Path, bin_dir: &Path, say: &
     let mut stack = Stack::start(options, &scratch.path().join("stack"), bin_dir, say)?;
     say("importing");
     stack.run("freshet", &["import", "--quiet", "--url", &stack.urls().gateway, &products.display().to_string()])?;
-    until_replicated(&stack)?;
+    let (primary, replicas) = databases(&stack)?;
+    until_replicated(primary, &replicas)?;
     let node = port_of(&stack.urls().read[0])?;
     let mut quality = Quality { searched: Vec::new(), without_relevant: 0 };
     for (query, ratings) in judged {

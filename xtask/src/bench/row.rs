@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, cold, hot, memory, miss, page_memory, pages, propagation, replay};
+use super::{Bench, cold, hot, memory, miss, page_memory, pages, patch, propagation, replay};
 
 /// One question that the benchmarks answer.
 pub(crate) struct Row {
@@ -20,12 +20,13 @@ pub(crate) struct Row {
     pub(crate) measure: fn(&mut Bench) -> Result<Vec<Line>>,
 }
 
-pub(crate) const ROWS: [Row; 14] = [
+pub(crate) const ROWS: [Row; 15] = [
     hot::GET,
     hot::NGINX,
     hot::REDIS,
     miss::MISS,
     propagation::PROPAGATION,
+    patch::PATCH,
     memory::MEMORY,
     replay::REPLAY,
     hot::CPU,

@@ -1,4 +1,4 @@
-//! `wrk`: one thread, 32 connections, as fast as they are answered.
+//! `wrk`: one thread, 32 connections or as many as a row says, as fast as they are answered.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,34 @@ function request()
     asked = asked % #requests + 1
     return requests[asked]
 end
+"#;
 
+/// Patches one of as many products as the first argument says, by turns a price and a stock. The numbers go on from run to run
+/// by the clock: a patch that changes nothing would cost nothing.
+const PATCHES: &str = r#"
+local products, patched = 1, 0
+
+function init(args)
+    products = tonumber(args[1])
+    math.randomseed(os.time())
+    wrk.headers["Content-Type"] = "application/merge-patch+json"
+end
+
+function request()
+    patched = patched + 1
+    local value = math.random(1, 1000000)
+    local body
+    if patched % 2 == 0 then
+        body = string.format('{"price":"%d.%02d"}', value / 100, value % 100)
+    else
+        body = string.format('{"stock":%d}', value)
+    end
+    return wrk.format("PATCH", "/products/" .. math.random(1, products), nil, body)
+end
+"#;
+
+/// What it prints at the end.
+const DONE: &str = r#"
 function done(summary, latency, _)
     local errors = summary.errors
     local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
@@ -57,24 +84,36 @@ pub(super) struct Load {
 
 impl Wrk {
     pub(super) fn new(folder: &Path) -> Result<Self> {
-        let script = folder.join("products.lua");
-        fs::write(&script, SCRIPT)?;
+        Self::of(folder.join("products.lua"), SCRIPT)
+    }
+
+    pub(super) fn of_patches(folder: &Path) -> Result<Self> {
+        Self::of(folder.join("patches.lua"), PATCHES)
+    }
+
+    fn of(script: PathBuf, text: &str) -> Result<Self> {
+        fs::write(&script, format!("{text}{DONE}"))?;
         Ok(Self { script })
+    }
+
+    /// Patches the products up to this id over so many connections.
+    pub(super) fn patch(&self, port: u16, products: u32, connections: u32, time: Duration) -> Result<Load> {
+        self.ask(port, &[&products.to_string()], connections, time)
     }
 
     /// Asks for the products `ids` for a time; an answer other than 2xx or 3xx is an error.
     pub(super) fn run(&self, port: u16, ids: (u32, u32), time: Duration) -> Result<Load> {
-        self.ask(port, &[&ids.0.to_string(), &ids.1.to_string()], time)
+        self.ask(port, &[&ids.0.to_string(), &ids.1.to_string()], CONNECTIONS, time)
     }
 
     /// Asks for one path.
     pub(super) fn run_path(&self, port: u16, path: &str, time: Duration) -> Result<Load> {
-        self.ask(port, &[path], time)
+        self.ask(port, &[path], CONNECTIONS, time)
     }
 
-    fn ask(&self, port: u16, asked: &[&str], time: Duration) -> Result<Load> {
+    fn ask(&self, port: u16, asked: &[&str], connections: u32, time: Duration) -> Result<Load> {
         let mut wrk = Command::new("wrk");
-        wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
+        wrk.args(["--threads", "1", "--connections", &connections.to_string()])
             .args(["--duration", &format!("{}s", time.as_secs())])
             .arg("--script")
             .arg(&self.script)

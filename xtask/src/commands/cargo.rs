@@ -50,9 +50,11 @@ pub(super) fn build_examples(names: &[&str]) -> Result<()> {
 pub(super) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(repository::root()).args(args);
-    // Set by the `cargo run` that this program comes from; to a tool they say that it is run that way itself.
+    // Set by the `cargo run` that this program comes from; to a tool they say that it is run that way itself, and to cargo that
+    // what was built without them is to be built anew.
     for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") {
+        let is_of_this_program = ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of));
+        if is_of_this_program {
             command.env_remove(name);
         }
     }

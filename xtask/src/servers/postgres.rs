@@ -64,7 +64,16 @@ impl Postgres {
     ///
     /// It is made for tests: fast rather than safe against a power failure.
     pub fn start(dir: &Path, port: u16) -> Result<Self> {
-        Ok(Self { process: Process::start(primary("primary", dir, port, Durability::Process)?)?, port })
+        Self::start_with(dir, port, Durability::Process)
+    }
+
+    /// The same, as safe as in production.
+    pub fn start_durable(dir: &Path, port: u16) -> Result<Self> {
+        Self::start_with(dir, port, Durability::Machine)
+    }
+
+    fn start_with(dir: &Path, port: u16, durability: Durability) -> Result<Self> {
+        Ok(Self { process: Process::start(primary("primary", dir, port, durability)?)?, port })
     }
 
     /// Starts a replica of a running primary in `dir`, copied from it if `dir` or the `slot` is missing.

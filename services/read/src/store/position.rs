@@ -85,6 +85,7 @@ pub(crate) async fn cuts(connection: &mut PgConnection) -> Result<Vec<Cut>, sqlx
         union all
         select number + 1, settled_to
         from epoch
+        join mark on mark.only_row
         where case
             when pg_is_in_recovery() or number = 0 then false
             else timeline <> ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer

@@ -123,7 +123,7 @@ impl World {
     /// Publishes a heartbeat and, as the relay does then, moves the mark: so a later read is past the heartbeat.
     pub(crate) async fn heartbeat(&mut self) {
         self.relay.heartbeat(position(&mut self.primary).await).await;
-        let sql = "update epoch set mark_sequence = mark_sequence + 1";
+        let sql = "update mark set sequence = sequence + 1";
         sqlx::query(sql).execute(&mut self.primary).await.unwrap();
     }
 

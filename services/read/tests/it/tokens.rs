@@ -29,7 +29,7 @@ async fn a_write_whose_event_is_still_on_the_way_is_included_on_request() {
     let newer = set_stock(&mut world.primary, lamp.id, 3).await;
     let token = token(&mut world, Some(&newer)).await.to_text();
     // As the relay's next mark does: what is read later is past the token.
-    sqlx::query("update epoch set mark_sequence = mark_sequence + 1").execute(&mut world.primary).await.unwrap();
+    sqlx::query("update mark set sequence = sequence + 1").execute(&mut world.primary).await.unwrap();
     assert_eq!(node.get(&path).await.header("cache-status"), "near; hit", "the node does not know of it");
 
     let answer = read(&node, &path, &token).await;

@@ -183,6 +183,7 @@ pub(crate) async fn begin_epoch(
         "insert into cut (number, kept_to)
          select $2, settled_to
          from epoch
+         join mark on mark.only_row
          where number = $1
            and number > 0
            and timeline <>
@@ -196,20 +197,28 @@ pub(crate) async fn begin_epoch(
         "update epoch
          set number = $2,
              server_started_at = $3,
-             mark_sequence = $4,
-             mark_id = $5,
              timeline = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
          where number = $1",
         signed(old.number),
         signed(number),
-        old.server_started_at,
+        old.server_started_at
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let marked = sqlx::query!(
+        "update mark
+         set epoch = $2, sequence = $3, id = $4
+         where only_row
+           and epoch = $1",
+        signed(old.number),
+        signed(number),
         signed(mark_sequence),
         mark_id
     )
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(begun.rows_affected() == 1)
+    Ok((begun.rows_affected(), marked.rows_affected()) == (1, 1))
 }
 
 fn position(lsn: i64) -> Position {

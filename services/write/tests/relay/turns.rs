@@ -91,13 +91,13 @@ async fn a_row_that_the_stream_already_holds_is_deleted_and_not_sent_again(db: P
     let mut leader = shop.leader().await;
     settle(&mut leader).await;
     let (mark, id): (i64, Option<Uuid>) =
-        sqlx::query_as("select mark_sequence, mark_id from epoch").fetch_one(&shop.db).await.unwrap();
+        sqlx::query_as("select sequence, id from mark").fetch_one(&shop.db).await.unwrap();
     let event = shop.commit(1, 1).await;
     settle(&mut leader).await;
     drop(leader);
     // What a leader leaves behind that died between the stream's answer and its own commit.
     shop.put_row(event, 1, 1).await;
-    sqlx::query("update epoch set mark_sequence = $1, mark_id = $2")
+    sqlx::query("update mark set sequence = $1, id = $2")
         .bind(mark)
         .bind(id)
         .execute(&shop.db)
@@ -162,7 +162,7 @@ async fn a_stream_with_another_message_at_the_mark_begins_a_new_epoch(db: PgPool
     settle(&mut leader).await;
     let before = shop.epoch().await;
     drop(leader);
-    sqlx::query("update epoch set mark_id = $1").bind(Uuid::new_v4()).execute(&shop.db).await.unwrap();
+    sqlx::query("update mark set id = $1").bind(Uuid::new_v4()).execute(&shop.db).await.unwrap();
 
     settle(&mut shop.leader().await).await;
 
