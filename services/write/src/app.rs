@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::commit::Patches;
+
+/// Imports and bulk patches at a time: each takes a connection while it stores, and the pool has twice as many by default.
+const BULKS_MAX: usize = 8;
 
 #[derive(Clone, Debug)]
 pub struct App {
     pub primary: Primary,
     pub(crate) patches: Patches,
+    /// A place for each bulk.
+    pub(crate) bulks: Arc<Semaphore>,
 }
 
 /// Where changes are stored, and who is to hear of it.
@@ -25,6 +30,6 @@ impl App {
     /// Within a runtime, which stores the patches.
     pub fn new(pool: PgPool) -> Self {
         let primary = Primary { pool, committed: Arc::default() };
-        Self { patches: Patches::begin(primary.clone()), primary }
+        Self { patches: Patches::begin(primary.clone()), primary, bulks: Arc::new(Semaphore::new(BULKS_MAX)) }
     }
 }

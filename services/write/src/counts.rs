@@ -1,35 +1,41 @@
 //! What the service counts.
 
+use axum::http::StatusCode;
 use events::ChangeKind;
 
 const CHANGES: &str = "freshet_changes_total";
 const IMPORT_LINES: &str = "freshet_import_lines_total";
+const PATCH_LINES: &str = "freshet_patch_lines_total";
 
 const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
 
-/// What became of one line of an import.
+/// What lines are counted of.
 #[derive(Clone, Copy)]
-pub(crate) enum LineResult {
-    Created,
-    /// Changed, or already as the line says.
-    Kept,
-    Refused,
-    Failed,
+pub(crate) enum Bulk {
+    Import,
+    Patch,
 }
+
+/// What becomes of a line. Kept: changed, or already as the line says.
+const LINE_RESULTS: [&str; 4] = ["created", "kept", "refused", "failed"];
 
 /// Says what the names mean; call it once.
 pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
-    metrics::describe_histogram!(COMBINED, "Changes that one transaction of combined patches has committed");
+    metrics::describe_counter!(PATCH_LINES, "Lines of bulk patches, by result: kept, refused, failed");
+    metrics::describe_histogram!(COMBINED, "Changes that one transaction of single or bulk patches has committed");
     metrics::describe_counter!(HELD, "Patches that waited for another transaction which held their product");
     metrics::counter!(HELD).absolute(0);
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
-    for result in [LineResult::Created, LineResult::Kept, LineResult::Refused, LineResult::Failed] {
-        metrics::counter!(IMPORT_LINES, "result" => result.word()).absolute(0);
+    for result in LINE_RESULTS {
+        metrics::counter!(IMPORT_LINES, "result" => result).absolute(0);
+    }
+    for result in &LINE_RESULTS[1..] {
+        metrics::counter!(PATCH_LINES, "result" => *result).absolute(0);
     }
 }
 
@@ -46,17 +52,16 @@ pub(crate) fn held(patches: usize) {
     metrics::counter!(HELD).increment(patches as u64);
 }
 
-pub(crate) fn line(result: LineResult) {
-    metrics::counter!(IMPORT_LINES, "result" => result.word()).increment(1);
-}
-
-impl LineResult {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Kept => "kept",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
+pub(crate) fn line(bulk: Bulk, status: Option<StatusCode>) {
+    let [created, kept, refused, failed] = LINE_RESULTS;
+    let result = match status {
+        Some(StatusCode::CREATED) => created,
+        Some(status) if status.is_success() => kept,
+        Some(status) if status.is_client_error() => refused,
+        _ => failed,
+    };
+    match bulk {
+        Bulk::Import => metrics::counter!(IMPORT_LINES, "result" => result).increment(1),
+        Bulk::Patch => metrics::counter!(PATCH_LINES, "result" => result).increment(1),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstrap::{FieldError, Problem};
-use catalog::{FieldFault, Product, ProductId, Refusal};
+use catalog::{FieldFault, Product, ProductId, Refusal, Sku};
 
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use crate::http::etag;
@@ -38,6 +38,8 @@ pub(crate) enum WriteError {
     MediaType { header: HeaderName, accepted: &'static str },
     #[error("there is no product {0}")]
     NotFound(ProductId),
+    #[error("there is no product with the sku {0}")]
+    UnknownSku(Sku),
     /// With the product as it is.
     #[error("the product is at version {}, which If-Match does not name", .0.version)]
     Stale(Box<Product>),
@@ -56,6 +58,11 @@ pub(crate) enum WriteError {
     /// More patches wait than can be stored in time.
     #[error("too many changes are waiting; this one was not stored")]
     Busy,
+    #[error("too many imports and bulk patches are under way; nothing of this one was stored")]
+    TooManyBulks,
+    /// For longer than anybody waits.
+    #[error("another transaction holds the product; it was not changed")]
+    Held,
     /// Whoever was to store the change is gone, which is logged there. Told like a database that went away meanwhile.
     #[error("the service failed; the change may or may not have been stored: {UNKNOWN}")]
     Lost,
@@ -82,11 +89,10 @@ impl WriteError {
     pub(crate) fn problem(&self) -> Problem {
         let of = |status| Problem::new(status, self.to_string());
         match self {
-            Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody => of(StatusCode::BAD_REQUEST),
+            Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody | Self::Header(_) => of(StatusCode::BAD_REQUEST),
             Self::Refused(Refusal::Invalid(faults)) => of(StatusCode::UNPROCESSABLE_ENTITY)
                 .of_kind("/problems/invalid-field", "Invalid field")
                 .with_errors(faults.iter().cloned().map(field_error)),
-            Self::Header(_) => of(StatusCode::BAD_REQUEST),
             Self::Stale(current) => of(StatusCode::PRECONDITION_FAILED)
                 .of_kind("/problems/stale-version", "Stale version")
                 .with_current(json(current)),
@@ -103,14 +109,17 @@ impl WriteError {
             Self::BodyTooLarge | Self::LineTooLong => of(StatusCode::PAYLOAD_TOO_LARGE),
             Self::Silent(_) => of(StatusCode::REQUEST_TIMEOUT),
             Self::MediaType { .. } => of(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            Self::NotFound(_) => of(StatusCode::NOT_FOUND),
+            Self::NotFound(_) | Self::UnknownSku(_) => of(StatusCode::NOT_FOUND),
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
                 .with_errors([field_error(FieldFault::new("sku", self))]),
-            Self::Busy | Self::Lost => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
+            Self::Busy | Self::TooManyBulks | Self::Held | Self::Lost => {
+                of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER)
+            }
             Self::Database(error) => match Fault::of(error) {
                 Fault::Away | Fault::Conflict => {
-                    let detail = format!("the database is away or busy; the change may or may not have been stored: {UNKNOWN}");
+                    let detail =
+                        format!("the database is away or busy; the change may or may not have been stored: {UNKNOWN}");
                     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
                 }
                 Fault::Data | Fault::Ours => {
@@ -118,6 +127,15 @@ impl WriteError {
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
                 }
             },
+        }
+    }
+
+    /// Whether the database, or what leads to it, is gone, so that nothing else will be stored now either.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => Fault::of(error) == Fault::Away,
+            Self::Lost => true,
+            _ => false,
         }
     }
 

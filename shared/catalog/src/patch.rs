@@ -11,7 +11,8 @@ use crate::{
 };
 
 const NEW_FIELDS: &str = "sku, name, description, brand, category, image_url, price, currency, stock";
-const PATCH_FIELDS: &str = "name, description, brand, category, image_url, price, currency, stock, stock_delta, reason";
+pub(crate) const PATCH_FIELDS: &str =
+    "name, description, brand, category, image_url, price, currency, stock, stock_delta, reason";
 
 /// A product that does not exist yet, or the whole new content of one that is known by its sku.
 #[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
@@ -130,6 +131,12 @@ impl ProductPatch {
     /// Reads and checks a patch as far as that is possible without the product.
     pub fn parse(json: &[u8]) -> Result<Self, Refusal> {
         let mut fields = Fields::parse(json)?;
+        let patch = Self::take(&mut fields);
+        fields.finish(PATCH_FIELDS, Some(patch))
+    }
+
+    /// Reads the patch out of an object that may hold more.
+    pub(crate) fn take(fields: &mut Fields<'_>) -> Self {
         let patch = Self {
             name: fields.take("name", text),
             description: fields.take_nullable("description", text),
@@ -145,7 +152,7 @@ impl ProductPatch {
         if patch.stock.is_some() && patch.stock_delta.is_some() {
             fields.fault("stock_delta", "must not stand beside stock");
         }
-        fields.finish(PATCH_FIELDS, Some(patch))
+        patch
     }
 
     /// The product after this patch, with the version and the times it had before it.

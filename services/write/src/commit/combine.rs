@@ -7,26 +7,21 @@
 //! else holds. The others are not waited for here: their commands, and those that follow them, are combined into transactions
 //! of their own, which lock them first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catalog::ProductId;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::command::{Command, Done, Outcome};
-use super::decide::{self, Fold};
-use super::{Transaction, committed, moment, to_be_written};
+use super::command::{Command, Outcome};
+use super::together::{Outcomes, in_halves, in_time, is_undone, store, store_locked};
 use crate::app::Primary;
 use crate::counts;
 use crate::database;
 use crate::error::WriteError;
-use crate::store::fault::Fault;
-use crate::store::products::{Found, WordsById};
-use crate::store::{self, Moment, changes, idempotency, products};
 
 /// Commands of one transaction: some tens of milliseconds at most.
 const BATCH_MAX: usize = 256;
@@ -37,11 +32,6 @@ const INTERVAL_MIN: Duration = Duration::from_millis(3);
 const SESSION_AGE_MAX: Duration = Duration::from_mins(30);
 /// Commands under way: more would wait for longer than their clients do.
 const WAITING_MAX: usize = 4_096;
-/// Tries to find the answers under keys that others have taken: each try means that another request has just ended.
-const ATTEMPTS_MAX: u32 = 3;
-/// Longest time for a transaction, below the requests' own limit. Postgres ends sooner what is its own fault; this is for
-/// one that has vanished.
-const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// The way of a command on one product into the database.
 #[derive(Clone, Debug)]
@@ -93,6 +83,13 @@ impl Patches {
         let (answer, outcome) = oneshot::channel();
         self.waiting.send(Waiting { command, answer }).map_err(|_| WriteError::Lost)?;
         outcome.await.unwrap_or(Err(WriteError::Lost))
+    }
+
+    /// Lets `moment` come while single commands are under way: whoever has more to do than they goes after them.
+    pub(crate) async fn give_way(&self, moment: Instant) {
+        if self.places.available_permits() < WAITING_MAX {
+            sleep_until(moment).await;
+        }
     }
 }
 
@@ -196,57 +193,27 @@ fn by_product(patches: Vec<Waiting>) -> impl Iterator<Item = Vec<Waiting>> {
     groups.into_values()
 }
 
-/// Stores and answers; returns the patches whose products were passed over. Those that the database refuses together are
-/// tried in halves, so that a bad one fails alone.
-async fn store_all(primary: &Primary, batch: Vec<Waiting>, held: &Held) -> Vec<Waiting> {
+/// Stores and answers; returns the patches whose products were passed over.
+async fn store_all(primary: &Primary, mut batch: Vec<Waiting>, held: &Held) -> Vec<Waiting> {
+    // Nobody would hear of these any more.
+    batch.retain(|waiting| !waiting.answer.is_closed());
     let mut passed_over = Vec::new();
-    let mut runs = vec![batch];
-    while let Some(mut run) = runs.pop() {
-        // Nobody would hear of these any more.
-        run.retain(|waiting| !waiting.answer.is_closed());
-        if run.is_empty() {
-            continue;
-        }
-        let commands = run.iter().map(|waiting| waiting.command.clone()).collect();
-        // A task of its own: a panic costs this run and no other.
-        let stored = tokio::spawn(store_in_time(primary.clone(), commands, held.clone())).await;
-        match stored.unwrap_or_else(|panic| Err(lost(&panic))) {
-            Ok(outcomes) => {
-                for (waiting, outcome) in run.into_iter().zip(outcomes) {
-                    match outcome {
-                        // Whoever has gone meanwhile is not told.
-                        Some(outcome) => drop(waiting.answer.send(outcome)),
-                        None => passed_over.push(waiting),
-                    }
-                }
-            }
-            Err(error) if run.len() > 1 && is_undone(&error) => {
-                let second = run.split_off(run.len() / 2);
-                runs.extend([second, run]);
-            }
-            Err(error) => {
-                for waiting in run {
-                    drop(waiting.answer.send(Err(error.clone())));
-                }
-            }
-        }
-    }
+    let batch = batch.into_iter().map(|Waiting { command, answer }| (command, answer)).collect();
+    let store = |commands| in_time(store_or_wait(primary.clone(), commands, held.clone()));
+    in_halves(batch, store, |command, answer, outcome| match outcome {
+        // Whoever has gone meanwhile is not told.
+        Some(outcome) => drop(answer.send(outcome)),
+        None => passed_over.push(Waiting { command, answer }),
+    })
+    .await;
     passed_over
 }
 
-/// There is no outcome where the product was passed over.
-type Outcomes = Vec<Option<Outcome>>;
-
-async fn store_in_time(primary: Primary, commands: Vec<Command>, held: Held) -> Result<Outcomes, WriteError> {
-    let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into();
-    timeout(TRANSACTION_TIME_MAX, async {
-        match held {
-            Held::PassOver(own) => store_in_own_session(&primary, &commands, &own).await,
-            Held::WaitFor => store_locked(&primary, &commands).await,
-        }
-    })
-    .await
-    .unwrap_or_else(|_| Err(timed_out()))
+async fn store_or_wait(primary: Primary, commands: Vec<Command>, held: Held) -> Result<Outcomes, WriteError> {
+    match held {
+        Held::PassOver(own) => store_in_own_session(&primary, &commands, &own).await,
+        Held::WaitFor => store_locked(&primary, &commands).await,
+    }
 }
 
 async fn store_in_own_session(
@@ -261,98 +228,4 @@ async fn store_in_own_session(
         own.put(session);
     }
     stored
-}
-
-/// Two round trips: one that reads, and one that writes and commits.
-async fn store(
-    primary: &Primary,
-    connection: &mut PgConnection,
-    commands: &[Command],
-) -> Result<Outcomes, WriteError> {
-    let found = products::find(connection, &ids(commands)).await?;
-    let (mut fold, words, at) = decided(connection, commands, found).await?;
-    let to_be_written =
-        to_be_written(connection, &mut fold.decided, words, WordsById::new(), at, std::mem::take(&mut fold.answers))
-            .await?;
-    if to_be_written.is_empty() {
-        return Ok(outcomes(commands, fold, &HashSet::new(), store::moment(connection).await?));
-    }
-    let (passed_over, moment) = changes::commit(connection, to_be_written).await?;
-    let passed_over = HashSet::from_iter(passed_over);
-    let done = fold.decided.iter().filter(|decided| !passed_over.contains(&decided.change.id));
-    counts::combined(done.clone().count());
-    committed(primary, done);
-    Ok(outcomes(commands, fold, &passed_over, moment))
-}
-
-/// The same of products that are waited for, and so passed over only if a key was taken meanwhile: then the answer is there.
-async fn store_locked(primary: &Primary, commands: &[Command]) -> Result<Outcomes, WriteError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let mut connection = primary.pool.acquire().await?;
-        let mut transaction = Transaction::begin(primary, &mut connection).await?;
-        let found = products::lock(transaction.connection(), &ids(commands)).await?;
-        let (mut fold, words, at) = decided(transaction.connection(), commands, found).await?;
-        if fold.decided.is_empty() && fold.answers.is_empty() {
-            transaction.abandon().await?;
-        } else {
-            let answers = std::mem::take(&mut fold.answers);
-            match transaction.commit(&mut fold.decided, words, at, answers).await {
-                Err(WriteError::KeyInUse) => continue,
-                done => done?,
-            }
-            counts::combined(fold.decided.len());
-        }
-        return Ok(outcomes(commands, fold, &HashSet::new(), moment(&mut connection).await));
-    }
-    Err(WriteError::KeyInUse)
-}
-
-fn ids(commands: &[Command]) -> Vec<i64> {
-    let mut ids: Vec<i64> = commands.iter().map(|command| command.id.get()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
-}
-
-/// What the commands come to, by the answers that are kept; with the words of what was found, and the moment at which.
-async fn decided(
-    connection: &mut PgConnection,
-    commands: &[Command],
-    found: Found,
-) -> Result<(Fold, WordsById, OffsetDateTime), WriteError> {
-    let claims: Vec<_> = commands.iter().filter_map(Command::claim).collect();
-    let kept = match claims.is_empty() {
-        true => HashMap::new(),
-        false => idempotency::find(connection, &claims).await?.into_iter().collect(),
-    };
-    let at = match found.at {
-        Some(at) => at,
-        None => store::now(connection).await?,
-    };
-    Ok((decide::fold(commands, found.products, kept, at), found.words, at))
-}
-
-fn outcomes(commands: &[Command], fold: Fold, passed_over: &HashSet<ProductId>, moment: Moment) -> Outcomes {
-    let told = |done: Done| {
-        let token = moment.token(done.product());
-        (done, token)
-    };
-    let results = commands.iter().zip(fold.results);
-    results.map(|(command, result)| (!passed_over.contains(&command.id)).then(|| result.map(told))).collect()
-}
-
-/// Whether nothing was stored for sure: what Postgres itself refuses, it has not done, and rows are read before anything
-/// is committed.
-fn is_undone(error: &WriteError) -> bool {
-    let WriteError::Database(error) = error else { return false };
-    match &**error {
-        sqlx::Error::Database(_) => Fault::of(error) != Fault::Away,
-        sqlx::Error::RowNotFound | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        _ => false,
-    }
-}
-
-fn lost(panic: &tokio::task::JoinError) -> WriteError {
-    tracing::error!(%panic, "patches_lost");
-    WriteError::Lost
 }

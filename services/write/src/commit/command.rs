@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use catalog::{Product, ProductId, ProductPatch, Version};
+use catalog::{IfMatch, Product, ProductId, ProductPatch, Sku, Version};
 use freshness::Token;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::WriteError;
@@ -24,6 +25,8 @@ pub(crate) struct Command {
 pub(crate) enum Action {
     Patch(ProductPatch),
     Delete,
+    /// Of a product that there is not: always refused, which is kept as any refusal is.
+    Unknown(Sku),
 }
 
 /// Who makes a change, and as part of what.
@@ -31,13 +34,6 @@ pub(crate) enum Action {
 pub(crate) struct Author {
     pub(crate) actor: Arc<str>,
     pub(crate) bulk_id: Option<Uuid>,
-}
-
-/// The versions that a change may be made of (RFC 9110, section 13.1.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum IfMatch {
-    Any,
-    Versions(Vec<Version>),
 }
 
 /// An idempotency key, as `Idempotency-Key` brings it: 1 to 255 visible ASCII characters.
@@ -59,6 +55,7 @@ pub(crate) struct Once {
 /// What was done.
 #[derive(Clone, Debug)]
 pub(crate) enum Done {
+    Created(Product),
     /// The product after the patch; of the same version as before if the patch changes nothing.
     Patched(Product),
     Deleted(ProductId, Version),
@@ -66,22 +63,42 @@ pub(crate) enum Done {
     Repeated(Kept),
 }
 
+/// What a line of a bulk is answered of its product, and what is kept of it under its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProductLine {
+    pub(crate) id: ProductId,
+    pub(crate) sku: Sku,
+    pub(crate) version: Version,
+}
+
 pub(crate) type Outcome = Result<(Done, Token), WriteError>;
 
-impl IfMatch {
-    pub(crate) fn is_met_by(&self, version: Version) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version),
-        }
-    }
+/// Stands for a product that there is not, where one must be named: no identity ever gets there.
+pub(super) fn no_product() -> ProductId {
+    ProductId::try_from(i64::MAX).expect("it is positive")
 }
 
 impl Command {
     /// What it takes so that nobody else does the same.
     pub(crate) fn claim(&self) -> Option<Claim> {
-        let once = self.once.as_ref()?;
-        Some(Claim { actor: self.author.actor.to_string(), key: once.key.0.to_string(), line: once.line })
+        self.once.as_ref().map(|once| once.claim(&self.author))
+    }
+}
+
+impl Once {
+    pub(crate) fn claim(&self, author: &Author) -> Claim {
+        Claim { actor: author.actor.to_string(), key: self.key.0.to_string(), line: self.line }
+    }
+
+    /// What was answered `first` to this request.
+    pub(crate) fn repeated(&self, first: &Kept) -> Result<Kept, WriteError> {
+        if self.request[..] == first.request[..] { Ok(first.clone()) } else { Err(WriteError::KeyReused) }
+    }
+}
+
+impl From<&Product> for ProductLine {
+    fn from(product: &Product) -> Self {
+        Self { id: product.id, sku: product.sku.clone(), version: product.version }
     }
 }
 
@@ -89,7 +106,7 @@ impl Done {
     /// The version that an answer's `ETag` names.
     pub(crate) fn etag(&self) -> Option<Version> {
         match self {
-            Self::Patched(product) => Some(product.version),
+            Self::Created(product) | Self::Patched(product) => Some(product.version),
             Self::Deleted(..) => None,
             Self::Repeated(kept) => kept.etag(),
         }
@@ -98,7 +115,7 @@ impl Done {
     /// The product and its version that a token of this is about.
     pub(crate) fn product(&self) -> Option<(ProductId, Version)> {
         match self {
-            Self::Patched(product) => Some((product.id, product.version)),
+            Self::Created(product) | Self::Patched(product) => Some((product.id, product.version)),
             Self::Deleted(id, version) => Some((*id, *version)),
             Self::Repeated(kept) => kept.product(),
         }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use catalog::{Brand, Category, Description, ListFields, NewProduct, PatchFault, Product, ProductId, ProductPatch, Reason};
+use catalog::{
+    Brand, Category, Description, ListFields, NewProduct, PatchFault, Product, ProductId, ProductPatch, Reason,
+};
 use events::{Change, Words};
 use time::OffsetDateTime;
 
@@ -48,16 +50,16 @@ pub(super) fn fold(
     let mut fold = Fold::default();
     for command in commands {
         let claim = command.claim();
-        if let Some(first) = claim.as_ref().and_then(|claim| kept.get(claim)) {
-            fold.results.push(repeated(command, first));
+        if let Some((once, first)) = command.once.as_ref().zip(claim.as_ref().and_then(|claim| kept.get(claim))) {
+            fold.results.push(once.repeated(first).map(Done::Repeated));
             continue;
         }
         let result = one(command, &mut products, now).map(|(done, decided)| {
             fold.decided.extend(decided);
             done
         });
-        if let Some(claim) = claim {
-            let answer = rows::answer(command, &result);
+        if let Some((once, claim)) = command.once.as_ref().zip(claim) {
+            let answer = rows::answer(command.id, &command.author, once, &result);
             kept.insert(claim, Kept::from(&answer));
             fold.answers.push(answer);
         }
@@ -66,17 +68,17 @@ pub(super) fn fold(
     fold
 }
 
-fn repeated(command: &Command, first: &Kept) -> Result<Done, WriteError> {
-    let is_same = command.once.as_ref().is_some_and(|once| once.request[..] == first.request[..]);
-    if is_same { Ok(Done::Repeated(first.clone())) } else { Err(WriteError::KeyReused) }
-}
-
 fn one(
     command: &Command,
     products: &mut HashMap<ProductId, Product>,
     now: OffsetDateTime,
 ) -> Result<(Done, Option<Decided>), WriteError> {
-    let Some(product) = products.get_mut(&command.id) else { return Err(WriteError::NotFound(command.id)) };
+    let Some(product) = products.get_mut(&command.id) else {
+        return Err(match &command.action {
+            Action::Unknown(sku) => WriteError::UnknownSku(sku.clone()),
+            _ => WriteError::NotFound(command.id),
+        });
+    };
     if command.if_match.as_ref().is_some_and(|wanted| !wanted.is_met_by(product.version)) {
         return Err(WriteError::Stale(Box::new(product.clone())));
     }
@@ -97,6 +99,7 @@ fn one(
             products.remove(&command.id);
             Ok((done, Some(decided)))
         }
+        Action::Unknown(sku) => Err(WriteError::UnknownSku(sku.clone())),
     }
 }
 
@@ -215,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_patch_of_texts_is_told_from_one_of_an_offer() {
-        let changes_words = |json| patched(&lamp(), &patch(json), &author(), LATER).expect("fits").expect("changes").changes_words;
+        let changes_words =
+            |json| patched(&lamp(), &patch(json), &author(), LATER).expect("fits").expect("changes").changes_words;
         for json in [r#"{"name":"x"}"#, r#"{"description":"x"}"#, r#"{"brand":"x"}"#, r#"{"category":"x","price":"1"}"#]
         {
             assert!(changes_words(json), "{json}");
@@ -233,7 +237,9 @@ mod tests {
     fn of_words_that_changed_more_than_once_nothing_is_said() {
         let first = lamp();
         let named = |before: &Product, name: &str| {
-            patched(before, &patch(&format!(r#"{{"name":"{name}"}}"#)), &author(), LATER).expect("fits").expect("changes")
+            patched(before, &patch(&format!(r#"{{"name":"{name}"}}"#)), &author(), LATER)
+                .expect("fits")
+                .expect("changes")
         };
         let second = named(&first, "Fan");
         let third = named(second.change.after.as_ref().expect("there"), "Desk");

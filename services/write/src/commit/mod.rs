@@ -3,11 +3,13 @@
 //! Invariant: [`changes`](crate::store::changes) is the only place that writes any of them, so an event exists if and only if its
 //! change committed. Locks are taken in one order everywhere: the rows that exist by id, then new skus, then idempotency keys.
 
+mod bulk;
 mod combine;
 mod command;
 mod create;
 mod decide;
 mod rows;
+mod together;
 mod upsert;
 
 use catalog::Product;
@@ -23,10 +25,11 @@ use crate::store::products::WordsById;
 use crate::store::{self, Moment, changes, products};
 use decide::Decided;
 
+pub(crate) use bulk::{BulkLine, patch_all};
 pub(crate) use combine::Patches;
-pub(crate) use command::{Action, Author, Command, Done, IdempotencyKey, IfMatch, Once};
+pub(crate) use command::{Action, Author, Command, Done, IdempotencyKey, Once, Outcome, ProductLine};
 pub(crate) use create::create;
-pub(crate) use upsert::{BatchResult, Upserted, upsert};
+pub(crate) use upsert::{BatchResult, NewLine, Upserted, upsert};
 
 /// One transaction, from the first lock to the commit.
 struct Transaction<'a> {
@@ -62,10 +65,10 @@ impl<'a> Transaction<'a> {
             .filter(|decided| decided.change.kind() == ChangeKind::Created)
             .filter_map(|decided| decided.change.after.as_ref())
             .collect();
-        let written = match created.is_empty() {
-            true => WordsById::new(),
-            false => products::insert(&mut self.inner, &created).await?,
-        };
+        let mut written = WordsById::new();
+        if !created.is_empty() {
+            written = products::insert(&mut self.inner, &created).await?;
+        }
         let changes = to_be_written(&mut self.inner, decided, words, written, now, answers).await?;
         // The products are locked, and as they were decided of: only a key can stand in the way.
         if !changes::apply(&mut self.inner, changes).await?.is_empty() {
@@ -99,8 +102,8 @@ async fn to_be_written(
         written.extend(products::words_of_texts(connection, &texts, &skus).await?);
     }
     decide::note_words(decided, &mut words, &mut written);
-    let changes = decided.iter().map(rows::change).collect();
-    Ok(Changes { at, updates: rows::updates(decided), texts, changes, answers })
+    let versions = decided.iter().map(rows::change).collect();
+    Ok(Changes { at, updates: rows::updates(decided), texts, versions, answers })
 }
 
 /// Tells whoever waits for it of a commit that has left events in the outbox.

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use axum::http::StatusCode;
+use bootstrap::Problem;
 use catalog::{ListFields, Product, ProductId, Version};
 use events::{Change, ChangeKind};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::command::{Command, Done};
+use super::command::{Author, Done, Once, ProductLine};
 use super::decide::Decided;
 use crate::error::WriteError;
 use crate::store::changes::{AnswerRow, ChangeRow, UpdateRow};
@@ -55,17 +57,20 @@ pub(super) fn change(Decided { change, author, reason, .. }: &Decided) -> Change
     }
 }
 
-/// The answer to a command that is done once.
-pub(super) fn answer(command: &Command, result: &Result<Done, WriteError>) -> AnswerRow {
-    let once = command.once.as_ref().expect("only such answers are kept");
+/// The answer to a request about `id` that is done once. Of a line it is what the line is answered, in fewer words.
+pub(super) fn answer(id: ProductId, author: &Author, once: &Once, result: &Result<Done, WriteError>) -> AnswerRow {
+    let product = |product: &Product| match once.line {
+        0 => product.to_json(),
+        _ => json(&ProductLine::from(product)),
+    };
     let (status, body) = match result {
-        Ok(Done::Patched(product)) => (200, product.to_json()),
+        Ok(Done::Created(created)) => (201, product(created)),
+        Ok(Done::Patched(patched)) => (200, product(patched)),
         Ok(Done::Deleted(..)) => (204, Vec::new()),
         Ok(Done::Repeated(kept)) => (kept.status, kept.body.clone().into_bytes()),
         Err(refusal) => {
             let problem = refusal.problem().of_request(&once.request_id);
-            let status = i16::try_from(problem.status().as_u16()).expect("a status has three digits");
-            (status, serde_json::to_vec(&problem).expect("a problem has string keys and no failing serializer"))
+            (i16::try_from(problem.status().as_u16()).expect("a status has three digits"), json(&problem))
         }
     };
     let product = result.as_ref().ok().and_then(Done::product);
@@ -74,8 +79,8 @@ pub(super) fn answer(command: &Command, result: &Result<Done, WriteError>) -> An
         _ => product.map(|(_, version)| version),
     };
     AnswerRow {
-        of_product: command.id.get(),
-        actor: command.author.actor.to_string(),
+        of_product: id.get(),
+        actor: author.actor.to_string(),
         key: once.key.0.to_string(),
         line: once.line,
         request: once.request.to_vec(),
@@ -84,6 +89,10 @@ pub(super) fn answer(command: &Command, result: &Result<Done, WriteError>) -> An
         product_id: product.map(|(id, _)| id.get()),
         version: version.map(Version::get),
     }
+}
+
+fn json(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("an answer has string keys and no failing serializer")
 }
 
 impl From<&AnswerRow> for Kept {
@@ -111,5 +120,15 @@ impl Kept {
     /// The product and the version that it has come to, if the answer was no refusal.
     pub(crate) fn product(&self) -> Option<(ProductId, Version)> {
         Some((self.product_id?.try_into().ok()?, self.version?.try_into().ok()?))
+    }
+
+    /// What the line of a bulk was answered, if it was no refusal.
+    pub(crate) fn line(&self) -> Option<ProductLine> {
+        self.product_id.and_then(|_| serde_json::from_str(&self.body).ok())
+    }
+
+    /// The refusal that the answer was, if it was one.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        serde_json::from_str(&self.body).ok()
     }
 }

@@ -2,17 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 
+use axum::http::StatusCode;
 use catalog::{NewProduct, PatchFault, Product, ProductId, ProductPatch, Sku, Version};
 
-use super::{Author, Transaction, decide, moment};
+use super::command::{Done, Once};
+use super::{Author, Transaction, decide, moment, rows};
 use crate::app::Primary;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
+use crate::store::idempotency::{self, Claim, Kept};
 use crate::store::{Moment, products};
 
-/// How often a batch is tried while other writers create the same skus: each retry finds what they have committed,
-/// so that more than one or two need a new writer every time.
+/// How often a batch is tried while other writers create the same skus or use the same key: each retry finds what they have
+/// committed, so that more than one or two need a new writer every time.
 const ATTEMPTS_MAX: u32 = 5;
+
+/// A product, and under which key it is stored once.
+#[derive(Clone, Debug)]
+pub(crate) struct NewLine {
+    pub(crate) new: NewProduct,
+    pub(crate) once: Option<Once>,
+}
 
 /// What became of one product.
 pub(crate) struct Upserted {
@@ -32,15 +42,15 @@ pub(crate) struct BatchResult {
 }
 
 /// Stores the products in order. One that cannot be stored fails alone; when the database fails, the rest is left.
-pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct], author: &Author) -> BatchResult {
-    let mut done = Vec::with_capacity(products.len());
+pub(crate) async fn upsert(primary: &Primary, lines: &[NewLine], author: &Author) -> BatchResult {
+    let mut done = Vec::with_capacity(lines.len());
     let mut moments = Vec::new();
-    let mut waiting = distinct_runs(products);
+    let mut waiting = distinct_runs(lines);
     waiting.reverse();
     while let Some(run) = waiting.pop() {
         match try_run(primary, run, author).await {
             Ok((stored, moment)) => {
-                done.extend(stored.into_iter().map(Ok));
+                done.extend(stored);
                 moments.push(moment);
             }
             Err(error) if is_of_the_data(&error) && run.len() == 1 => done.push(Err(error)),
@@ -54,11 +64,10 @@ pub(crate) async fn upsert(primary: &Primary, products: &[NewProduct], author: &
     BatchResult { done, failure: None, moments }
 }
 
-async fn try_run(
-    primary: &Primary,
-    run: &[NewProduct],
-    author: &Author,
-) -> Result<(Vec<Upserted>, Moment), WriteError> {
+/// What became of each product of a transaction. Only one whose key was used for another request is not stored.
+type Stored = Vec<Result<Upserted, WriteError>>;
+
+async fn try_run(primary: &Primary, run: &[NewLine], author: &Author) -> Result<(Stored, Moment), WriteError> {
     let mut attempt = 1;
     loop {
         match store(primary, run, author).await {
@@ -69,12 +78,13 @@ async fn try_run(
 }
 
 /// One transaction.
-async fn store(primary: &Primary, run: &[NewProduct], author: &Author) -> Result<(Vec<Upserted>, Moment), WriteError> {
+async fn store(primary: &Primary, run: &[NewLine], author: &Author) -> Result<(Stored, Moment), WriteError> {
     let mut connection = primary.pool.acquire().await?;
     let mut transaction = Transaction::begin(primary, &mut connection).await?;
-    let skus: Vec<&str> = run.iter().map(|new| new.sku.as_str()).collect();
+    let skus: Vec<&str> = run.iter().map(|line| line.new.sku.as_str()).collect();
     let locked = products::lock_by_sku(transaction.connection(), &skus).await?;
     let existing: HashMap<&Sku, &Product> = locked.products.iter().map(|product| (&product.sku, product)).collect();
+    let kept = kept(&mut transaction, run, author).await?;
     let mut ids = match run.len() - existing.len() {
         0 => Vec::new(),
         missing => products::reserve_ids(transaction.connection(), missing).await?,
@@ -82,44 +92,66 @@ async fn store(primary: &Primary, run: &[NewProduct], author: &Author) -> Result
     .into_iter();
     let now = transaction.now().await?;
 
-    let mut changes = Vec::with_capacity(run.len());
+    let (mut changes, mut answers) = (Vec::with_capacity(run.len()), Vec::new());
     let mut stored = Vec::with_capacity(run.len());
-    for new in run.iter().cloned() {
-        stored.push(if let Some(before) = existing.get(&new.sku) {
+    for NewLine { new, once } in run.iter().cloned() {
+        if let Some((once, first)) = once.as_ref().and_then(|once| Some((once, kept.get(&once.claim(author))?))) {
+            stored.push(once.repeated(first).and_then(|first| Upserted::repeated(&first)));
+            continue;
+        }
+        let (done, decided) = if let Some(before) = existing.get(&new.sku) {
             let decided = decide::patched(before, &ProductPatch::from(new), author, now).map_err(misfit)?;
-            let version = decided.as_ref().map_or(before.version, |decided| decided.change.version);
-            changes.extend(decided);
-            Upserted { id: before.id, version, is_new: false }
+            let after = decided.as_ref().and_then(|decided| decided.change.after.as_ref()).unwrap_or(before);
+            (Done::Patched(after.clone()), decided)
         } else {
             let id = ids.next().expect("there is an id for each sku that does not exist");
             let decided = decide::created(id, new, author, now);
-            let version = decided.change.version;
-            changes.push(decided);
-            Upserted { id, version, is_new: true }
-        });
+            (Done::Created(decided.change.after.clone().expect("a created product exists")), Some(decided))
+        };
+        changes.extend(decided);
+        let (id, version) = done.product().expect("it is there");
+        stored.push(Ok(Upserted { id, version, is_new: matches!(done, Done::Created(_)) }));
+        answers.extend(once.map(|once| rows::answer(id, author, &once, &Ok(done))));
     }
-    if changes.is_empty() {
+    if changes.is_empty() && answers.is_empty() {
         transaction.abandon().await?;
     } else {
-        transaction.commit(&mut changes, locked.words, now, Vec::new()).await?;
+        transaction.commit(&mut changes, locked.words, now, answers).await?;
     }
     Ok((stored, moment(&mut connection).await))
 }
 
+async fn kept(
+    transaction: &mut Transaction<'_>,
+    run: &[NewLine],
+    author: &Author,
+) -> sqlx::Result<HashMap<Claim, Kept>> {
+    let claims: Vec<Claim> = run.iter().filter_map(|line| Some(line.once.as_ref()?.claim(author))).collect();
+    idempotency::find(transaction.connection(), &claims).await
+}
+
+impl Upserted {
+    /// As the first answer says.
+    fn repeated(first: &Kept) -> Result<Self, WriteError> {
+        let (id, version) = first.product().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Self { id, version, is_new: first.status() == StatusCode::CREATED })
+    }
+}
+
 /// Cuts the products where a sku repeats, so that each of its contents gets a version of its own.
-fn distinct_runs(products: &[NewProduct]) -> Vec<&[NewProduct]> {
+fn distinct_runs(lines: &[NewLine]) -> Vec<&[NewLine]> {
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     let mut from = 0;
-    for (at, product) in products.iter().enumerate() {
-        if !seen.insert(&product.sku) {
-            runs.push(&products[from..at]);
-            seen = HashSet::from([&product.sku]);
+    for (at, NewLine { new, .. }) in lines.iter().enumerate() {
+        if !seen.insert(&new.sku) {
+            runs.push(&lines[from..at]);
+            seen = HashSet::from([&new.sku]);
             from = at;
         }
     }
-    if from < products.len() {
-        runs.push(&products[from..]);
+    if from < lines.len() {
+        runs.push(&lines[from..]);
     }
     runs
 }
@@ -135,7 +167,7 @@ fn misfit(fault: PatchFault) -> WriteError {
 /// Another writer has just created one of the skus, or stood in the way.
 fn is_conflict(error: &WriteError) -> bool {
     match error {
-        WriteError::DuplicateSku => true,
+        WriteError::DuplicateSku | WriteError::KeyInUse => true,
         WriteError::Database(error) => Fault::of(error) == Fault::Conflict,
         _ => false,
     }
@@ -155,12 +187,11 @@ mod tests {
 
     #[test]
     fn a_batch_is_cut_where_a_sku_repeats() {
-        let products: Vec<NewProduct> = ["A", "B", "A", "A", "C"]
-            .map(|sku| NewProduct::parse(format!(r#"{{"sku":"{sku}","name":"x","price":"1"}}"#).as_bytes()))
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .expect("valid");
-        let lengths: Vec<usize> = distinct_runs(&products).into_iter().map(<[_]>::len).collect();
+        let lines = ["A", "B", "A", "A", "C"].map(|sku| {
+            let json = format!(r#"{{"sku":"{sku}","name":"x","price":"1"}}"#);
+            NewLine { new: NewProduct::parse(json.as_bytes()).expect("valid"), once: None }
+        });
+        let lengths: Vec<usize> = distinct_runs(&lines).into_iter().map(<[_]>::len).collect();
         assert_eq!(lengths, [2, 1, 2]);
         assert!(distinct_runs(&[]).is_empty());
     }

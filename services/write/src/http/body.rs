@@ -12,7 +12,7 @@ use crate::error::WriteError;
 /// The largest product is below 50 KiB as JSON in UTF-8; only one written mostly as `\u` escapes would not fit.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// A line of an import holds one product, as a body does.
+/// A line of a bulk holds one product, as a body does.
 pub(crate) const LINE_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 const JSON: &str = "application/json";
@@ -21,7 +21,11 @@ pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// What can be posted to the products.
 pub(super) enum Submission {
-    One(NewProduct),
+    One {
+        new: NewProduct,
+        /// As it came.
+        text: Bytes,
+    },
     /// Lines that are read while they arrive.
     Many(Body),
 }
@@ -35,7 +39,8 @@ impl FromRequest<App> for Submission {
             return Ok(Self::Many(request.into_body()));
         }
         if media_type.eq_ignore_ascii_case(JSON) {
-            return Ok(Self::One(NewProduct::parse(&whole_body(request, app).await?)?));
+            let text = whole_body(request, app).await?;
+            return Ok(Self::One { new: NewProduct::parse(&text)?, text });
         }
         Err(WriteError::MediaType {
             header: HeaderName::from_static("accept-post"),
@@ -64,6 +69,20 @@ impl FromRequest<App> for MergePatch {
             header: HeaderName::from_static("accept-patch"),
             accepted: "application/merge-patch+json, application/json",
         })
+    }
+}
+
+/// The lines of a bulk patch, which are read while they arrive.
+pub(super) struct PatchLines(pub(super) Body);
+
+impl<S: Sync> FromRequest<S> for PatchLines {
+    type Rejection = WriteError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, WriteError> {
+        if media_type(&request).eq_ignore_ascii_case(NDJSON) {
+            return Ok(Self(request.into_body()));
+        }
+        Err(WriteError::MediaType { header: HeaderName::from_static("accept-patch"), accepted: NDJSON })
     }
 }
 

@@ -6,10 +6,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use bootstrap::current_request_id;
-use catalog::Version;
+use catalog::{IfMatch, Version};
 use sha2::{Digest, Sha256};
 
-use crate::commit::{IdempotencyKey, IfMatch, Once};
+use crate::commit::{IdempotencyKey, Once};
 use crate::error::WriteError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -17,8 +17,6 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Longer keys are refused: a UUID has 36 characters.
 const KEY_LENGTH_MAX: usize = 255;
-/// Versions in one `If-Match`: more than one is rare already.
-const VERSIONS_MAX: usize = 16;
 
 /// The headers of a change of one product.
 pub(super) struct Conditions {
@@ -32,9 +30,40 @@ impl Conditions {
     /// The request as one that is done once, if it has a key; `body` is its own.
     pub(super) fn once(self, body: &[u8]) -> Option<Once> {
         let key = self.once?;
-        let request = Sha256::new().chain_update(self.request).chain_update(body).finalize().into();
-        Some(Once { key, line: 0, request, request_id: current_request_id() })
+        Some(Once { key, line: 0, request: fingerprint(&self.request, body), request_id: current_request_id() })
     }
+
+    /// The same of a request whose lines are done once each.
+    ///
+    /// # Errors
+    /// The request names versions: they are each line's own.
+    pub(super) fn of_lines(self) -> Result<Option<LineKey>, WriteError> {
+        if self.if_match.is_some() {
+            return Err(WriteError::Header("If-Match is about one product; a line has an if_match of its own"));
+        }
+        Ok(self.once.map(|key| LineKey { key, request: self.request }))
+    }
+}
+
+/// Under which lines are done once each.
+pub(super) struct LineKey {
+    key: IdempotencyKey,
+    request: Vec<u8>,
+}
+
+impl LineKey {
+    pub(super) fn once(&self, line: u64, text: &[u8]) -> Once {
+        Once {
+            key: self.key.clone(),
+            line: i64::try_from(line).expect("a client sends no such number of lines"),
+            request: fingerprint(&self.request, text.trim_ascii()),
+            request_id: current_request_id(),
+        }
+    }
+}
+
+fn fingerprint(request: &[u8], body: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(request).chain_update(body).finalize().into()
 }
 
 impl<S: Sync> FromRequestParts<S> for Conditions {
@@ -81,7 +110,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, WriteError> {
             }
             let opaque = tag.strip_prefix("W/").unwrap_or(tag);
             let opaque = opaque.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(|| fault.clone())?;
-            if versions.len() == VERSIONS_MAX {
+            if versions.len() == IfMatch::VERSIONS_MAX {
                 return Err(WriteError::Header("If-Match may name at most 16 entity tags"));
             }
             if !tag.starts_with("W/") {

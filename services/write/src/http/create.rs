@@ -1,16 +1,16 @@
 //! `POST /products`: creates one product, or stores a stream of them.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bootstrap::Problem;
 use catalog::{NewProduct, Product};
-use freshness::Token;
 
-use super::answer;
 use super::body::Submission;
-use super::import::{ImportLines, ImportResult, import};
+use super::conditions::Conditions;
+use super::done;
+use super::import::{ImportLines, import};
 use super::openapi::ServerProblems;
+use super::results::BulkResult;
 use crate::actor::Actor;
 use crate::app::App;
 use crate::commit;
@@ -24,7 +24,11 @@ use crate::error::WriteError;
 /// of its line: it creates the product or changes the one that there is. Each line is answered by one line, in
 /// order, while the body still arrives; read them, or the server stops reading. Empty lines count and are not
 /// answered. When the database goes away the lines concerned are answered with status 503, and no more are read. The
-/// last line of the answer is the `ImportToken` of all that is stored.
+/// last line of the answer is the `BulkEnd`.
+///
+/// With an `Idempotency-Key` the product is created once, however often the request comes: a repeat gets the first answer,
+/// with a fresh `Consistency-Token`; another body under the key is refused with 422. Of many products each line is stored
+/// once under its number, as with `PATCH`; only a line that was refused is tried again.
 #[utoipa::path(
     post,
     path = "/products",
@@ -36,37 +40,33 @@ use crate::error::WriteError;
             ("ETag" = String, description = "The product's version, quoted"),
             ("Consistency-Token" = String, description = "Sent with a read, it makes the answer include this write"),
         )),
-        (status = 200, description = "The lines are answered, each by an `ImportResult`", body = ImportResult,
+        (status = 200, description = "The lines are answered, each by a `BulkResult`", body = BulkResult,
             content_type = "application/x-ndjson"),
         (status = 400, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another product has the sku", body = Problem,
+        (status = 409, description = "Another product has the sku, or the `Idempotency-Key` is in use at this moment", body = Problem,
             content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem,
             content_type = "application/problem+json"),
         (status = 415, description = "The body's media type is another", body = Problem,
             content_type = "application/problem+json",
             headers(("Accept-Post" = String, description = "The media types that are taken"))),
-        (status = 422, description = "Fields are not valid", body = Problem,
+        (status = 422, description = "Fields are not valid, or the `Idempotency-Key` was sent with another request", body = Problem,
             content_type = "application/problem+json"),
         ServerProblems,
     ),
 )]
-pub(super) async fn post_products(State(app): State<App>,
+pub(super) async fn post_products(
+    State(app): State<App>,
     actor: Actor,
-    submission: Submission) -> Result<Response, WriteError> {
+    conditions: Conditions,
+    submission: Submission,
+) -> Result<Response, WriteError> {
     match submission {
-        Submission::One(new) => {
-            let (product, token) = commit::create(&app.primary, new, &actor.into()).await?;
-            Ok(created(&product, token))
+        Submission::One { new, text } => {
+            let once = conditions.once(&text);
+            let (what, token) = commit::create(&app.primary, new, &actor.into(), once.as_ref()).await?;
+            Ok(done(what, token, false))
         }
-        Submission::Many(body) => Ok(import(app.primary, body, actor)),
+        Submission::Many(body) => import(app, body, actor, conditions.of_lines()?),
     }
-}
-
-fn created(product: &Product, token: Token) -> Response {
-    let location = HeaderValue::try_from(format!("/products/{}", product.id)).expect("an id is digits");
-    let mut answer = answer(product, token);
-    *answer.status_mut() = StatusCode::CREATED;
-    answer.headers_mut().insert(header::LOCATION, location);
-    answer
 }

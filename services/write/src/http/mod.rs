@@ -1,6 +1,7 @@
 //! The API: one file for each endpoint.
 
 pub(crate) mod body;
+mod bulk;
 mod conditions;
 mod create;
 mod delete;
@@ -8,13 +9,15 @@ mod import;
 mod lines;
 mod openapi;
 mod patch;
+mod patch_many;
+mod results;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstrap::PROBLEM_JSON;
-use catalog::{Product, Version};
+use catalog::{ProductId, Version};
 use freshness::Token;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,7 +38,7 @@ pub fn router(app: App) -> Router {
 
 fn routes() -> OpenApiRouter<App> {
     openapi::described()
-        .routes(routes!(create::post_products))
+        .routes(routes!(create::post_products, patch_many::patch_products))
         .routes(routes!(patch::patch_product, delete::delete_product))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
 }
@@ -48,6 +51,7 @@ fn token_value(token: Token) -> HeaderValue {
 fn done(done: Done, token: Token, is_minimal: bool) -> Response {
     let (product, version) = (done.product(), done.etag());
     let (status, body) = match done {
+        Done::Created(product) => (StatusCode::CREATED, product.to_json()),
         Done::Patched(product) => (StatusCode::OK, product.to_json()),
         Done::Deleted(..) => (StatusCode::NO_CONTENT, Vec::new()),
         Done::Repeated(kept) => (kept.status(), kept.body.into_bytes()),
@@ -60,8 +64,11 @@ fn done(done: Done, token: Token, is_minimal: bool) -> Response {
     };
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if product.is_some() {
+    if let Some((id, _)) = product {
         headers.insert(CONSISTENCY_TOKEN, token_value(token));
+        if status == StatusCode::CREATED {
+            headers.insert(header::LOCATION, location(id));
+        }
     }
     if let Some(version) = version {
         headers.insert(header::ETAG, etag(version));
@@ -79,13 +86,6 @@ pub(crate) fn etag(version: Version) -> HeaderValue {
     HeaderValue::try_from(format!("\"{version}\"")).expect("a version is digits")
 }
 
-/// A product as it is now, which no cache may keep: it is the answer to a write.
-fn answer(product: &Product, token: Token) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::ETAG, etag(product.version)),
-        (CONSISTENCY_TOKEN, token_value(token)),
-    ];
-    (headers, product.to_json()).into_response()
+fn location(id: ProductId) -> HeaderValue {
+    HeaderValue::try_from(format!("/products/{id}")).expect("an id is digits")
 }

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use bootstrap::{PROBLEM_JSON, Problem};
-use catalog::NewProduct;
+use catalog::{NewProduct, PatchLine};
 use serde_json::Value;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::import::{ImportToken, ImportedLine, RefusedLine};
+use super::results::{BulkEnd, DoneLine, RefusedLine};
 use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Freshet write service", description = "Takes changes of the product catalogue."),
     tags((name = "products", description = "The products of the catalogue")),
-    components(schemas(NewProduct, ImportedLine, RefusedLine, ImportToken))
+    components(schemas(NewProduct, PatchLine, DoneLine, RefusedLine, BulkEnd))
 )]
 struct Described;
 

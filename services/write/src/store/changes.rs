@@ -14,7 +14,7 @@ pub(crate) struct Changes {
     pub(crate) at: OffsetDateTime,
     pub(crate) updates: Vec<UpdateRow>,
     pub(crate) texts: Vec<TextsRow>,
-    pub(crate) changes: Vec<ChangeRow>,
+    pub(crate) versions: Vec<ChangeRow>,
     pub(crate) answers: Vec<AnswerRow>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct AnswerRow {
 
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.answers.is_empty()
+        self.versions.is_empty() && self.answers.is_empty()
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, changes: Changes) -> sq
         .bind(changes.at)
         .bind(changes.updates)
         .bind(changes.texts)
-        .bind(changes.changes)
+        .bind(changes.versions)
         .bind(changes.answers)
         .fetch_one(connection)
         .await?;
@@ -140,7 +140,7 @@ pub(crate) async fn commit(connection: &mut PgConnection, changes: Changes) -> s
             .bind(changes.at)
             .bind(changes.updates)
             .bind(changes.texts)
-            .bind(changes.changes)
+            .bind(changes.versions)
             .bind(changes.answers)
             .fetch_one(connection)
             .await?;

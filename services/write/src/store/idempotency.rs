@@ -1,5 +1,7 @@
 //! The table `idempotency`: the first answers to requests that had a key.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 
 /// Who used which key, and for which line of a bulk patch; 0 for any other request.
@@ -21,8 +23,11 @@ pub(crate) struct Kept {
     pub(crate) version: Option<i64>,
 }
 
-/// What is kept under these claims.
-pub(crate) async fn find(connection: &mut PgConnection, claims: &[Claim]) -> sqlx::Result<Vec<(Claim, Kept)>> {
+/// What is kept under these claims; asks nothing if there are none.
+pub(crate) async fn find(connection: &mut PgConnection, claims: &[Claim]) -> sqlx::Result<HashMap<Claim, Kept>> {
+    if claims.is_empty() {
+        return Ok(HashMap::new());
+    }
     let actors: Vec<&str> = claims.iter().map(|claim| claim.actor.as_str()).collect();
     let keys: Vec<&str> = claims.iter().map(|claim| claim.key.as_str()).collect();
     let lines: Vec<i64> = claims.iter().map(|claim| claim.line).collect();

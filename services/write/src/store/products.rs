@@ -75,6 +75,23 @@ fn found(rows: Vec<FoundRow>) -> sqlx::Result<Found> {
     Ok(Found { products, words, at })
 }
 
+/// The ids of those of the products with these skus that are not deleted.
+pub(crate) async fn ids_by_sku(
+    connection: &mut PgConnection,
+    skus: &[&str],
+) -> sqlx::Result<HashMap<String, ProductId>> {
+    let rows = sqlx::query!(
+        "select id, sku
+         from products
+         where sku = any($1)
+           and deleted_at is null",
+        skus as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.sku, product_id(row.id)?))).collect()
+}
+
 /// Takes ids that no product ever had, in rising order.
 pub(crate) async fn reserve_ids(connection: &mut PgConnection, count: usize) -> sqlx::Result<Vec<ProductId>> {
     let count = i64::try_from(count).expect("a batch is small");
@@ -85,7 +102,7 @@ pub(crate) async fn reserve_ids(connection: &mut PgConnection, count: usize) -> 
     )
     .fetch_all(connection)
     .await?;
-    ids.into_iter().map(|id| ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()))).collect()
+    ids.into_iter().map(product_id).collect()
 }
 
 /// Inserts new products in the order of their skus, so that two writers of the same skus cannot deadlock. Returns their
@@ -176,6 +193,10 @@ impl<'a> Columns<'a> {
     }
 }
 
+fn product_id(id: i64) -> sqlx::Result<ProductId> {
+    ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()))
+}
+
 fn product(row: ProductRow) -> sqlx::Result<Product> {
     row.try_into().map_err(|corrupt| sqlx::Error::Decode(Box::new(corrupt)))
 }
@@ -183,8 +204,7 @@ fn product(row: ProductRow) -> sqlx::Result<Product> {
 /// The words of the rows that were written, all of them.
 fn words_of(rows: impl ExactSizeIterator<Item = (i64, String)>, wanted: usize) -> sqlx::Result<WordsById> {
     all_or_nothing(rows.len() as u64, wanted)?;
-    let id = |id: i64| ProductId::try_from(id).map_err(|fault| sqlx::Error::Decode(fault.into()));
-    rows.map(|(row_id, words)| Ok((id(row_id)?, words))).collect()
+    rows.map(|(id, words)| Ok((product_id(id)?, words))).collect()
 }
 
 /// The rows are locked, so a missing one means that this code is wrong: nothing of it may be committed.

@@ -10,10 +10,8 @@ use crate::shop::{Answer, MERGE_PATCH, Shop};
 
 impl Shop {
     async fn change(&self, method: Method, id: i64, headers: &[(&str, &str)], json: &str) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/products/{id}"))
-            .header(header::CONTENT_TYPE, MERGE_PATCH);
+        let mut request =
+            Request::builder().method(method).uri(format!("/products/{id}")).header(header::CONTENT_TYPE, MERGE_PATCH);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -150,15 +148,13 @@ async fn texts_prices_and_deletes_share_a_transaction_and_the_words_are_those_th
         ids.push(shop.post(&lamp).await.json()["id"].as_i64().unwrap());
     }
     let named = shop.change(Method::PATCH, ids[0], &[], r#"{"name":"Bright/Desk lamps","description":"Ünïcode <b>"}"#);
-    let (named, priced, deleted) =
-        tokio::join!(named, shop.patch(ids[1], r#"{"price":"1.00"}"#), shop.delete(ids[2]));
+    let (named, priced, deleted) = tokio::join!(named, shop.patch(ids[1], r#"{"price":"1.00"}"#), shop.delete(ids[2]));
 
     assert_eq!([named.status, priced.status, deleted.status].map(|status| status.as_u16()), [200, 200, 204]);
-    let transactions: i64 =
-        sqlx::query_scalar("select count(distinct xmin::text) from outbox where kind <> 'created'")
-            .fetch_one(&db)
-            .await
-            .unwrap();
+    let transactions: i64 = sqlx::query_scalar("select count(distinct xmin::text) from outbox where kind <> 'created'")
+        .fetch_one(&db)
+        .await
+        .unwrap();
     assert_eq!(transactions, 1);
     let stored: String =
         sqlx::query_scalar("select array_to_string(tsvector_to_array(search), ' ') from products where id = $1")

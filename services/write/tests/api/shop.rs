@@ -65,6 +65,22 @@ impl Shop {
         self.post(json).await.json()["id"].as_i64().unwrap()
     }
 
+    /// Begins a stream of lines; its answer can be read while `body` is still being made.
+    pub(crate) async fn stream(&self, method: Method, path: &str, key: &str, body: impl Into<Body>) -> Response {
+        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, NDJSON);
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
+        self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
+    }
+
+    /// Patches everything, and returns all lines of the answer.
+    pub(crate) async fn patch_all(&self, key: &str, lines: impl Into<Body>) -> Vec<Value> {
+        let answer = Answer::read(self.stream(Method::PATCH, "/products", key, lines).await).await;
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, NDJSON));
+        results(&answer.body)
+    }
+
     /// Begins an import; its answer can be read while `body` is still being made.
     pub(crate) async fn import(&self, body: Body) -> Response {
         let request = Request::post("/products").header(header::CONTENT_TYPE, NDJSON).body(body).unwrap();
@@ -166,9 +182,10 @@ pub(crate) fn settings() -> ServeSettings {
     Settings::parse_from(["freshet-write"]).serve
 }
 
-/// What the last line of an import holds.
+/// What the last line of a bulk that was stored holds, beside the bulk's id.
 pub(crate) fn token(last: &Value) -> Token {
-    assert_eq!(last.as_object().unwrap().len(), 1, "{last}");
+    let names: Vec<&str> = last.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["bulk_id", "consistency_token"]);
     Token::parse(last["consistency_token"].as_str().unwrap()).unwrap()
 }
 
