@@ -7,6 +7,7 @@ const IMPORT_LINES: &str = "freshet_import_lines_total";
 
 const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
+const UPKEEP_FAILURES: &str = "freshet_upkeep_failures_total";
 
 /// What became of one line of an import.
 #[derive(Clone, Copy)]
@@ -24,7 +25,12 @@ pub fn describe() {
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
     metrics::describe_histogram!(COMBINED, "Changes that one transaction of combined patches has committed");
     metrics::describe_counter!(HELD, "Patches that waited for another transaction which held their product");
+    metrics::describe_counter!(
+        UPKEEP_FAILURES,
+        "Rounds of upkeep that failed, and months of the history that were not made"
+    );
     metrics::counter!(HELD).absolute(0);
+    metrics::counter!(UPKEEP_FAILURES).absolute(0);
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
@@ -44,6 +50,10 @@ pub(crate) fn combined(changes: usize) {
 
 pub(crate) fn held(patches: usize) {
     metrics::counter!(HELD).increment(patches as u64);
+}
+
+pub(crate) fn upkeep_failed() {
+    metrics::counter!(UPKEEP_FAILURES).increment(1);
 }
 
 pub(crate) fn line(result: LineResult) {
