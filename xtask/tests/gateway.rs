@@ -129,6 +129,7 @@ fn reads_and_writes_go_their_ways() {
         ("GET /products/1?fields=price%2Cstock HTTP/1.1", "read"),
         ("GET /docs HTTP/1.1", "read"),
         ("GET /products/1/history HTTP/1.1", "write"),
+        ("GET /bulks/01890a5d-ac96-774b-bcce-b302099a8057/history?limit=5 HTTP/1.1", "write"),
         ("POST /products HTTP/1.1", "write"),
         ("PATCH /products/1 HTTP/1.1", "write"),
         ("DELETE /products/1 HTTP/1.1", "write"),
@@ -160,6 +161,8 @@ fn what_a_path_takes_is_told_for_both_services_together() {
         ("PUT /products/1?x=1 HTTP/1.1", "405", "GET, HEAD, OPTIONS, PATCH, DELETE"),
         ("PATCH /products/search HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
         ("TRACE /products HTTP/1.1", "405", "GET, HEAD, OPTIONS, POST"),
+        ("OPTIONS /products/1/history HTTP/1.1", "204", "GET, HEAD, OPTIONS"),
+        ("PATCH /bulks/1/history?limit=5 HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
     ] {
         let answer = running.ask(request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use client::Client;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
 use crate::stack;
 
@@ -41,6 +44,16 @@ pub(crate) enum Command {
     Patch(Patch),
     /// Print changes as they happen
     Watch(Watch),
+    /// Print the prices and stocks that a product had, the newest change first
+    History(History),
+    /// Put earlier prices back, as patches like any others
+    ///
+    /// Of one product, those that it had at a version or before a time; or of all that an import or bulk patch changed, those
+    /// that they had before it. A patch is made only of the version that was looked at: if somebody else is faster, the product is
+    /// looked at again. To do the same again is safe.
+    ///
+    /// Exit code: 0 if all is as it was then, 1 if something is skipped, 2 if the revert could not be completed.
+    Revert(Revert),
 }
 
 #[derive(clap::Args, Debug)]
@@ -110,6 +123,45 @@ pub(crate) struct Watch {
     pub(crate) nats_url: Option<String>,
 }
 
+#[derive(clap::Args, Debug)]
+pub(crate) struct History {
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: i64,
+    /// Most changes to print
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(
+    group(ArgGroup::new("what").args(["product", "bulk"]).required(true)),
+    group(ArgGroup::new("moment").args(["to_version", "before"]).requires("product"))
+)]
+pub(crate) struct Revert {
+    /// The product to take back; needs --to-version or --before
+    #[arg(long, value_name = "ID", requires = "moment", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) product: Option<i64>,
+    /// To the price that it had at this version
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) to_version: Option<i64>,
+    /// To the price that it had right before this time, such as 2026-11-28T12:00:00Z
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
+    pub(crate) before: Option<OffsetDateTime>,
+    /// The import or bulk patch to undo: its products get the prices that they had before it
+    #[arg(long, value_name = "BULK_ID")]
+    pub(crate) bulk: Option<Uuid>,
+    /// Put the stock back too. It is left alone otherwise, because it has moved on: what was sold or delivered since is still
+    /// sold or delivered, and an earlier count is a wrong one
+    #[arg(long)]
+    pub(crate) stock: bool,
+    /// Also where the price was changed again after the bulk; such products are skipped otherwise
+    #[arg(long, conflicts_with = "product")]
+    pub(crate) force: bool,
+    /// Change nothing; show what would be put back
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Csv,
@@ -147,6 +199,11 @@ impl Target {
     }
 }
 
+fn timestamp(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "must be a time as RFC 3339 has it, such as 2026-11-28T12:00:00Z".to_owned())
+}
+
 impl Format {
     /// By the name's ending, `.gz` aside.
     pub(crate) fn of_name(path: &std::path::Path) -> Option<Self> {
@@ -180,6 +237,10 @@ mod tests {
             "freshet get --sku LAMP-1",
             "freshet patch 7 --price 19.99 --currency USD --stock 4 --clear brand --clear image_url",
             "freshet watch --nats-url nats://127.0.0.1:4222",
+            "freshet history 7 -n 50",
+            "freshet revert --product 7 --to-version 3 --dry-run",
+            "freshet revert --product 7 --before 2026-11-28T12:00:00+01:00 --stock",
+            "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --force",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
@@ -188,6 +249,23 @@ mod tests {
     #[test]
     fn a_product_is_named_by_id_or_by_sku_and_never_by_both_or_none() {
         for line in ["freshet get", "freshet get 7 --sku LAMP-1", "freshet get 0", "freshet get lamp"] {
+            assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_reverted_is_named_in_one_way_and_whole() {
+        for line in [
+            "freshet revert",
+            "freshet revert --product 7",
+            "freshet revert --to-version 3",
+            "freshet revert --product 7 --to-version 3 --before 2026-11-28T12:00:00Z",
+            "freshet revert --product 7 --before yesterday",
+            "freshet revert --product 7 --to-version 3 --force",
+            "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --to-version 3",
+            "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --product 7",
+            "freshet revert --bulk 7",
+        ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
         }
     }

@@ -5,9 +5,11 @@ mod columns;
 mod export;
 mod failure;
 mod get;
+mod history;
 mod import;
 mod output;
 mod patch;
+mod revert;
 mod stack;
 mod watch;
 
@@ -26,6 +28,8 @@ async fn main() -> ExitCode {
         Command::Get(get) => get::run(&get, &target).await,
         Command::Patch(patch) => patch::run(&patch, &target).await,
         Command::Watch(watch) => watch::run(&watch, &target).await,
+        Command::History(history) => history::run(&history, &target).await,
+        Command::Revert(revert) => revert::run(&revert, &target).await,
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -42,6 +42,18 @@ pub struct Settings {
     )]
     pub database_connections_max: u32,
 
+    /// Months that the history of prices and stocks is kept beside the present one
+    ///
+    /// Two years: as long as buyers may complain in most countries, and long enough to compare a season with the one before.
+    #[arg(
+        long,
+        env = "FRESHET_HISTORY_MONTHS",
+        default_value_t = 24,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=1_200)
+    )]
+    pub history_months: u32,
+
     #[command(flatten)]
     pub nats: NatsSettings,
 
@@ -91,7 +103,12 @@ mod tests {
 
     #[test]
     fn bad_settings_are_refused_at_start() {
-        for bad in [["--database-url", "mysql://x"], ["--listen", "7081"], ["--database-connections-max", "0"]] {
+        for bad in [
+            ["--database-url", "mysql://x"],
+            ["--listen", "7081"],
+            ["--database-connections-max", "0"],
+            ["--history-months", "0"],
+        ] {
             let refused = Settings::try_parse_from(["freshet-write"].into_iter().chain(bad));
             assert_eq!(refused.err().map(|error| error.exit_code()), Some(2), "{bad:?}");
         }

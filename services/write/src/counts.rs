@@ -9,6 +9,7 @@ const PATCH_LINES: &str = "freshet_patch_lines_total";
 
 const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
+const UPKEEP_FAILURES: &str = "freshet_upkeep_failures_total";
 
 /// What lines are counted of.
 #[derive(Clone, Copy)]
@@ -27,7 +28,12 @@ pub fn describe() {
     metrics::describe_counter!(PATCH_LINES, "Lines of bulk patches, by result: kept, refused, failed");
     metrics::describe_histogram!(COMBINED, "Changes that one transaction of single or bulk patches has committed");
     metrics::describe_counter!(HELD, "Patches that waited for another transaction which held their product");
+    metrics::describe_counter!(
+        UPKEEP_FAILURES,
+        "Rounds of upkeep that failed, and months of the history that were not made"
+    );
     metrics::counter!(HELD).absolute(0);
+    metrics::counter!(UPKEEP_FAILURES).absolute(0);
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
@@ -50,6 +56,10 @@ pub(crate) fn combined(changes: usize) {
 
 pub(crate) fn held(patches: usize) {
     metrics::counter!(HELD).increment(patches as u64);
+}
+
+pub(crate) fn upkeep_failed() {
+    metrics::counter!(UPKEEP_FAILURES).increment(1);
 }
 
 pub(crate) fn line(bulk: Bulk, status: Option<StatusCode>) {

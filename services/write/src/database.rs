@@ -10,7 +10,8 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::store;
+use crate::store::fault::Fault;
+use crate::{store, upkeep};
 
 /// The tables of the catalogue.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
@@ -74,8 +75,8 @@ async fn ping_idle(connection: &mut PgConnection, idle_for: Duration) -> sqlx::R
     Ok(true)
 }
 
-/// Applies the migrations that the database lacks; several at once wait for each other.
-pub async fn migrate(database: &PgConnectOptions) -> anyhow::Result<()> {
+/// Applies the migrations that the database lacks, and makes the months of its history; several at once wait for each other.
+pub async fn migrate(database: &PgConnectOptions, history_months: u32) -> anyhow::Result<()> {
     let mut connection = database.connect().await.context("the database cannot be reached")?;
     // Held until the connection ends.
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_held!""#, MIGRATION_LOCK)
@@ -88,7 +89,16 @@ pub async fn migrate(database: &PgConnectOptions) -> anyhow::Result<()> {
     let mut migrator = sqlx::migrate!("../../migrations");
     // It would wait for its lock within a statement, which whoever builds an index concurrently waits for in turn.
     migrator.set_locking(false);
-    migrator.run(&mut connection).await.context("the migrations cannot be applied")
+    migrator.run(&mut connection).await.context("the migrations cannot be applied")?;
+    let now = store::now(&mut connection).await?;
+    match upkeep::keep_up(&mut connection, now, history_months).await {
+        // Somebody reads the history for long, as a backup does. The service does it later.
+        Err(error) if matches!(Fault::of(&error), Fault::Conflict | Fault::Away) => {
+            eprintln!("the months of the history are not made yet: {error}");
+            Ok(())
+        }
+        kept_up => kept_up.map(drop).context("the months of the history cannot be made"),
+    }
 }
 
 /// Keeps the readiness check up to date until it is told to stop.

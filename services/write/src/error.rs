@@ -10,6 +10,7 @@ use catalog::{FieldFault, Product, ProductId, Refusal, Sku};
 
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use crate::http::etag;
+use crate::http::history::CursorFault;
 use crate::store::fault::Fault;
 
 /// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
@@ -53,6 +54,8 @@ pub(crate) enum WriteError {
     KeyInUse,
     #[error("{0}")]
     Header(&'static str),
+    #[error(transparent)]
+    Cursor(#[from] CursorFault),
     #[error("another product has this sku")]
     DuplicateSku,
     /// More patches wait than can be stored in time.
@@ -66,6 +69,9 @@ pub(crate) enum WriteError {
     /// Whoever was to store the change is gone, which is logged there. Told like a database that went away meanwhile.
     #[error("the service failed; the change may or may not have been stored: {UNKNOWN}")]
     Lost,
+    /// Nothing was to be changed.
+    #[error("the history could not be read")]
+    Unread(#[source] Arc<sqlx::Error>),
     /// What it means depends on the cause, which is logged, not sent. Several changes may share it.
     #[error("the change could not be stored")]
     Database(#[source] Arc<sqlx::Error>),
@@ -89,7 +95,9 @@ impl WriteError {
     pub(crate) fn problem(&self) -> Problem {
         let of = |status| Problem::new(status, self.to_string());
         match self {
-            Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody | Self::Header(_) => of(StatusCode::BAD_REQUEST),
+            Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody | Self::Header(_) | Self::Cursor(_) => {
+                of(StatusCode::BAD_REQUEST)
+            }
             Self::Refused(Refusal::Invalid(faults)) => of(StatusCode::UNPROCESSABLE_ENTITY)
                 .of_kind("/problems/invalid-field", "Invalid field")
                 .with_errors(faults.iter().cloned().map(field_error)),
@@ -122,10 +130,14 @@ impl WriteError {
                         format!("the database is away or busy; the change may or may not have been stored: {UNKNOWN}");
                     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
                 }
-                Fault::Data | Fault::Ours => {
-                    let detail = "the service failed; the request id is in its log";
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+                Fault::Data | Fault::Ours => failed(),
+            },
+            Self::Unread(error) => match Fault::of(error) {
+                Fault::Away | Fault::Conflict => {
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database is away or busy")
+                        .retry_after(RETRY_AFTER)
                 }
+                Fault::Data | Fault::Ours => failed(),
             },
         }
     }
@@ -141,10 +153,10 @@ impl WriteError {
 
     /// Tells operators what clients are not told.
     pub(crate) fn log(&self) {
-        if let Self::Database(cause) = self {
+        if let Self::Database(cause) | Self::Unread(cause) = self {
             match Fault::of(cause) {
                 Fault::Away | Fault::Conflict => tracing::warn!(%cause, "database_away"),
-                Fault::Data | Fault::Ours => tracing::error!(%cause, "write_failed"),
+                Fault::Data | Fault::Ours => tracing::error!(%cause, "request_failed"),
             }
         }
     }
@@ -165,6 +177,10 @@ impl IntoResponse for WriteError {
         }
         answer
     }
+}
+
+fn failed() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; the request id is in its log")
 }
 
 fn json(product: &Product) -> serde_json::Value {

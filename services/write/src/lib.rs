@@ -10,3 +10,4 @@ mod error;
 pub mod http;
 pub mod relay;
 mod store;
+pub mod upkeep;

@@ -8,14 +8,14 @@ use clap::Parser;
 use freshet_write::app::App;
 use freshet_write::config::{Command, Settings};
 use freshet_write::relay::{Relay, watch_outbox};
-use freshet_write::{counts, database, http};
+use freshet_write::{counts, database, http, upkeep};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let settings = Settings::parse();
     match settings.command {
         Command::Serve => serve(&settings).await,
-        Command::Migrate => database::migrate(&settings.database_url).await,
+        Command::Migrate => database::migrate(&settings.database_url, settings.history_months).await,
         Command::Openapi => {
             println!("{:#}", http::document());
             Ok(())
@@ -31,6 +31,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let mut background = Background::default();
     background.spawn("outbox watch", watch_outbox(app.primary.pool.clone(), background.stop()));
     background.spawn("database watch", database::watch(app.primary.pool.clone(), health.clone(), background.stop()));
+    background.spawn("upkeep", upkeep::run(app.primary.pool.clone(), settings.history_months, background.stop()));
     let relay = Relay {
         database: settings.database_url.clone(),
         nats: settings.nats.connect("freshet-write").await?,

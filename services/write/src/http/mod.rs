@@ -5,6 +5,7 @@ mod bulk;
 mod conditions;
 mod create;
 mod delete;
+pub(crate) mod history;
 mod import;
 mod lines;
 mod openapi;
@@ -40,6 +41,8 @@ fn routes() -> OpenApiRouter<App> {
     openapi::described()
         .routes(routes!(create::post_products, patch_many::patch_products))
         .routes(routes!(patch::patch_product, delete::delete_product))
+        .routes(routes!(history::product::get_product_history))
+        .routes(routes!(history::bulk::get_bulk_history))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
 }
 

@@ -41,7 +41,7 @@ impl IntoResponses for ServerProblems {
                 "503",
                 "The database is away or busy, or too many changes are waiting; `Retry-After` says when to try again",
             ),
-            ("504", "The service took too long; the change may or may not have been stored"),
+            ("504", "The service took too long; a change may or may not have been stored"),
         ]
         .into_iter()
         .map(|(status, description)| {

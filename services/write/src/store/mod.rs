@@ -2,8 +2,10 @@
 
 pub(crate) mod changes;
 pub(crate) mod fault;
+pub(crate) mod history;
 pub(crate) mod idempotency;
 pub(crate) mod products;
+pub(crate) mod upkeep;
 
 use catalog::{ProductId, Version};
 use events::{Epoch, Position};

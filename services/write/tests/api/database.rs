@@ -8,9 +8,9 @@ async fn a_database_without_tables_is_not_ready_until_it_is_migrated(db: PgPool)
     let reason = database::probe(&db).await.unwrap_err();
     assert_eq!(reason, "the tables are missing: run `freshet-write migrate`");
     let options = db.connect_options();
-    let (one, other) = tokio::join!(database::migrate(&options), database::migrate(&options));
+    let (one, other) = tokio::join!(database::migrate(&options, 24), database::migrate(&options, 24));
     assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
-    database::migrate(&options).await.unwrap();
+    database::migrate(&options, 24).await.unwrap();
     assert_eq!(database::probe(&db).await, Ok(()));
     // As an older build left it.
     sqlx::query("delete from _sqlx_migrations").execute(&db).await.unwrap();
@@ -39,6 +39,11 @@ fn the_document_names_every_answer_of_every_operation() {
     assert_eq!(statuses("patch", "/products"), "200 400 415 429 500 503 504");
     assert_eq!(statuses("patch", "/products/{id}"), "200 204 400 404 409 412 413 415 422 429 500 503 504");
     assert_eq!(statuses("delete", "/products/{id}"), "204 400 404 409 412 422 429 500 503 504");
+    assert_eq!(statuses("get", "/products/{id}/history"), "200 400 404 429 500 503 504");
+    assert_eq!(statuses("get", "/bulks/{id}/history"), "200 400 429 500 503 504");
+    for closed in ["HistoryPage", "HistoryItem", "PriceChange", "CurrencyChange", "StockChange"] {
+        assert_eq!(document["components"]["schemas"][closed]["additionalProperties"], false, "{closed}");
+    }
     let closed =
         ["NewProduct", "ProductPatch", "PatchLine", "Product", "Problem", "DoneLine", "RefusedLine", "BulkEnd"];
     for closed in closed {

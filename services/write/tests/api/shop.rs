@@ -59,6 +59,22 @@ impl Shop {
         self.send(Method::DELETE, &format!("/products/{id}"), "", Body::empty()).await
     }
 
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "", Body::empty()).await
+    }
+
+    /// The changes of all pages of a history.
+    pub(crate) async fn history(&self, path: &str) -> Vec<Value> {
+        let mut changes = Vec::new();
+        let mut next = format!("{path}?limit=100");
+        loop {
+            let page = self.get(&next).await.json();
+            changes.extend(page["items"].as_array().unwrap().iter().cloned());
+            let Some(cursor) = page["next_cursor"].as_str() else { return changes };
+            next = format!("{path}?limit=100&cursor={cursor}");
+        }
+    }
+
     /// Creates a lamp and returns its id.
     pub(crate) async fn lamp(&self) -> i64 {
         let json = r#"{"sku":"LAMP-1","name":"Lamp","brand":"Lumo","price":"19.99","stock":4}"#;
