@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bootstrap::{Problem, RequestId, in_request};
+use bootstrap::{Problem, RequestContext, in_request};
 use catalog::{NewProduct, ProductId, Sku, Version};
 use events::{Epoch, Position};
 use futures_util::stream;
@@ -88,9 +88,9 @@ pub(super) struct ImportToken {
 pub(super) fn import(primary: Primary, body: Body) -> Response {
     let import =
         Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
-    let id = RequestId::current();
+    let request = RequestContext::current();
     let results = stream::unfold(import, move |mut import| {
-        in_request(id.clone(), async move { import.step().await.map(|results| (results, import)) })
+        in_request(request.clone(), async move { import.step().await.map(|results| (results, import)) })
     });
     ([(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")], Body::from_stream(results)).into_response()
 }
