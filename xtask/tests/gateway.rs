@@ -129,6 +129,9 @@ fn reads_and_writes_go_their_ways() {
         ("GET /products/1?fields=price%2Cstock HTTP/1.1", "read"),
         ("GET /docs HTTP/1.1", "read"),
         ("GET /products/1/history HTTP/1.1", "write"),
+        ("GET /keys?limit=2 HTTP/1.1", "write"),
+        ("POST /keys HTTP/1.1", "write"),
+        ("DELETE /keys/0123456789ab HTTP/1.1", "write"),
         ("POST /products HTTP/1.1", "write"),
         ("PATCH /products/1 HTTP/1.1", "write"),
         ("DELETE /products/1 HTTP/1.1", "write"),
@@ -159,6 +162,8 @@ fn what_a_path_takes_is_told_for_both_services_together() {
         ("OPTIONS /products/search?q=x HTTP/1.1", "204", "GET, HEAD, OPTIONS"),
         ("PUT /products/1?x=1 HTTP/1.1", "405", "GET, HEAD, OPTIONS, PATCH, DELETE"),
         ("PATCH /products/search HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
+        ("OPTIONS /keys HTTP/1.1", "204", "GET, HEAD, OPTIONS, POST"),
+        ("GET /keys/0123456789ab HTTP/1.1", "405", "DELETE, OPTIONS"),
         ("TRACE /products HTTP/1.1", "405", "GET, HEAD, OPTIONS, POST"),
     ] {
         let answer = running.ask(request);

@@ -6,6 +6,7 @@ mod export;
 mod failure;
 mod get;
 mod import;
+mod keys;
 mod output;
 mod patch;
 mod stack;
@@ -26,6 +27,7 @@ async fn main() -> ExitCode {
         Command::Get(get) => get::run(&get, &target).await,
         Command::Patch(patch) => patch::run(&patch, &target).await,
         Command::Watch(watch) => watch::run(&watch, &target).await,
+        Command::Keys(keys) => keys::run(&keys, &target).await,
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -6,10 +6,12 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::commit::Patches;
+use crate::keys::Keys;
 
 #[derive(Clone, Debug)]
 pub struct App {
     pub primary: Primary,
+    pub keys: Keys,
     pub(crate) patches: Patches,
 }
 
@@ -22,9 +24,10 @@ pub struct Primary {
 }
 
 impl App {
-    /// Within a runtime, which stores the patches.
-    pub fn new(pool: PgPool) -> Self {
+    /// Within a runtime, which stores the patches. `nats` is where other instances hear of revoked keys.
+    pub fn new(pool: PgPool, nats: Option<async_nats::Client>) -> Self {
+        let keys = Keys::new(pool.clone(), nats);
         let primary = Primary { pool, committed: Arc::default() };
-        Self { patches: Patches::begin(primary.clone()), primary }
+        Self { patches: Patches::begin(primary.clone()), primary, keys }
     }
 }

@@ -5,6 +5,8 @@ use events::ChangeKind;
 const CHANGES: &str = "freshet_changes_total";
 const IMPORT_LINES: &str = "freshet_import_lines_total";
 
+const KEY_LOOKUPS: &str = "freshet_key_lookups_total";
+
 const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
 
@@ -18,18 +20,34 @@ pub(crate) enum LineResult {
     Failed,
 }
 
+/// How a look for a key in the database ended.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyLookup {
+    Found,
+    Unknown,
+    Failed,
+}
+
 /// Says what the names mean; call it once.
 pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
     metrics::describe_counter!(IMPORT_LINES, "Lines of imports, by result: created, kept, refused, failed");
     metrics::describe_histogram!(COMBINED, "Changes that one transaction of combined patches has committed");
     metrics::describe_counter!(HELD, "Patches that waited for another transaction which held their product");
+    metrics::describe_counter!(
+        KEY_LOOKUPS,
+        "Looks into the database for API keys that were not in memory, by result: found, unknown (none such, revoked or \
+         expired), failed"
+    );
     metrics::counter!(HELD).absolute(0);
     for kind in ChangeKind::ALL {
         metrics::counter!(CHANGES, "kind" => kind.word()).absolute(0);
     }
     for result in [LineResult::Created, LineResult::Kept, LineResult::Refused, LineResult::Failed] {
         metrics::counter!(IMPORT_LINES, "result" => result.word()).absolute(0);
+    }
+    for result in [KeyLookup::Found, KeyLookup::Unknown, KeyLookup::Failed] {
+        metrics::counter!(KEY_LOOKUPS, "result" => result.word()).absolute(0);
     }
 }
 
@@ -50,12 +68,26 @@ pub(crate) fn line(result: LineResult) {
     metrics::counter!(IMPORT_LINES, "result" => result.word()).increment(1);
 }
 
+pub(crate) fn key_lookup(result: KeyLookup) {
+    metrics::counter!(KEY_LOOKUPS, "result" => result.word()).increment(1);
+}
+
 impl LineResult {
     const fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Kept => "kept",
             Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl KeyLookup {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Unknown => "unknown",
             Self::Failed => "failed",
         }
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bootstrap::{FieldError, Problem};
 use catalog::{FieldFault, ProductId, Refusal};
 
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
+use crate::keys::{KeyId, KeyRefusal};
 use crate::store::fault::Fault;
 
 /// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
@@ -19,6 +20,8 @@ const SKU_INDEX: &str = "products_sku";
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum WriteError {
+    #[error(transparent)]
+    NotLetIn(#[from] KeyRefusal),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the body broke off before its end")]
@@ -34,6 +37,8 @@ pub(crate) enum WriteError {
     MediaType { header: HeaderName, accepted: &'static str },
     #[error("there is no product {0}")]
     NotFound(ProductId),
+    #[error("there is no key {0}")]
+    KeyNotFound(KeyId),
     #[error("another product has this sku")]
     DuplicateSku,
     /// More patches wait than can be stored in time.
@@ -65,6 +70,7 @@ impl WriteError {
     pub(crate) fn problem(&self) -> Problem {
         let of = |status| Problem::new(status, self.to_string());
         match self {
+            Self::NotLetIn(refusal) => not_let_in(refusal),
             Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody => of(StatusCode::BAD_REQUEST),
             Self::Refused(Refusal::Invalid(faults)) => of(StatusCode::UNPROCESSABLE_ENTITY)
                 .of_kind("/problems/invalid-field", "Invalid field")
@@ -72,31 +78,26 @@ impl WriteError {
             Self::BodyTooLarge | Self::LineTooLong => of(StatusCode::PAYLOAD_TOO_LARGE),
             Self::Silent(_) => of(StatusCode::REQUEST_TIMEOUT),
             Self::MediaType { .. } => of(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            Self::NotFound(_) => of(StatusCode::NOT_FOUND),
+            Self::NotFound(_) | Self::KeyNotFound(_) => of(StatusCode::NOT_FOUND),
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
                 .with_errors([field_error(FieldFault::new("sku", self))]),
             Self::Busy | Self::Lost => of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER),
-            Self::Database(error) => match Fault::of(error) {
-                Fault::Away | Fault::Conflict => {
-                    let detail = "the database is away or busy; the change may or may not have been stored";
-                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
-                }
-                Fault::Data | Fault::Ours => {
-                    let detail = "the service failed; the request id is in its log";
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-                }
-            },
+            Self::Database(error) if Fault::of(error).is_passing() => {
+                let detail = "the database is away or busy; the change may or may not have been stored";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
+            }
+            Self::Database(_) => failed(),
         }
     }
 
     /// Tells operators what clients are not told.
     pub(crate) fn log(&self) {
-        if let Self::Database(cause) = self {
-            match Fault::of(cause) {
-                Fault::Away | Fault::Conflict => tracing::warn!(%cause, "database_away"),
-                Fault::Data | Fault::Ours => tracing::error!(%cause, "write_failed"),
-            }
+        let (Self::Database(cause) | Self::NotLetIn(KeyRefusal::NotChecked(cause))) = self else { return };
+        if Fault::of(cause).is_passing() {
+            tracing::warn!(%cause, "database_away");
+        } else {
+            tracing::error!(%cause, "write_failed");
         }
     }
 }
@@ -105,11 +106,30 @@ impl IntoResponse for WriteError {
     fn into_response(self) -> Response {
         self.log();
         let mut answer = self.problem().into_response();
-        if let Self::MediaType { header, accepted } = self {
-            answer.headers_mut().insert(header, HeaderValue::from_static(accepted));
-        }
+        let hint = match self {
+            Self::MediaType { header, accepted } => (header, accepted),
+            Self::NotLetIn(KeyRefusal::NoGoodKey) => (header::WWW_AUTHENTICATE, "Bearer"),
+            _ => return answer,
+        };
+        answer.headers_mut().insert(hint.0, HeaderValue::from_static(hint.1));
         answer
     }
+}
+
+fn not_let_in(refusal: &KeyRefusal) -> Problem {
+    let of = |status| Problem::new(status, refusal.to_string());
+    match refusal {
+        KeyRefusal::NoGoodKey => of(StatusCode::UNAUTHORIZED),
+        KeyRefusal::NotAllowed(_) => of(StatusCode::FORBIDDEN).of_kind("/problems/missing-scope", "Missing scope"),
+        KeyRefusal::NotChecked(error) if Fault::of(error).is_passing() => {
+            of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER)
+        }
+        KeyRefusal::NotChecked(_) => failed(),
+    }
+}
+
+fn failed() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; the request id is in its log")
 }
 
 fn field_error(fault: FieldFault) -> FieldError {

@@ -7,5 +7,6 @@ pub mod counts;
 pub mod database;
 mod error;
 pub mod http;
+pub mod keys;
 pub mod relay;
 mod store;

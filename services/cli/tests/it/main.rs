@@ -4,6 +4,7 @@
 
 mod export;
 mod import;
+mod keys;
 
 use std::net::SocketAddr;
 

@@ -7,27 +7,30 @@ use bootstrap::Problem;
 use catalog::{NewProduct, Product};
 use freshness::Token;
 
+use super::allowed::{Allowed, ProductsOneOrMany};
 use super::answer;
 use super::body::Submission;
 use super::import::{ImportLines, ImportResult, import};
-use super::openapi::ServerProblems;
+use super::openapi::{KeyProblems, ServerProblems};
 use crate::app::App;
 use crate::commit;
 use crate::error::WriteError;
 
 /// Creates a product, or imports many
 ///
-/// `application/json` creates one product.
+/// `application/json` creates one product, and needs the scope `products:write`.
 ///
-/// `application/x-ndjson` takes any number of products, one a line of at most 64 KiB, and gives each sku the content
+/// `application/x-ndjson` needs the scope `products:bulk` and takes any number of products, one a line of at most 64 KiB, and gives each sku the content
 /// of its line: it creates the product or changes the one that there is. Each line is answered by one line, in
 /// order, while the body still arrives; read them, or the server stops reading. Empty lines count and are not
 /// answered. When the database goes away the lines concerned are answered with status 503, and no more are read. The
-/// last line of the answer is the `ImportToken` of all that is stored.
+/// last line of the answer is the `ImportToken` of all that is stored. A key that is revoked meanwhile ends it likewise, with
+/// status 401.
 #[utoipa::path(
     post,
     path = "/products",
     tag = "products",
+    security(("key" = [])),
     request_body(content((NewProduct = "application/json"), (ImportLines = "application/x-ndjson"))),
     responses(
         (status = 201, description = "The product was created", body = Product, headers(
@@ -47,16 +50,21 @@ use crate::error::WriteError;
             headers(("Accept-Post" = String, description = "The media types that are taken"))),
         (status = 422, description = "Fields are not valid", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
-pub(super) async fn post_products(State(app): State<App>, submission: Submission) -> Result<Response, WriteError> {
+pub(super) async fn post_products(
+    State(app): State<App>,
+    Allowed { permit, .. }: Allowed<ProductsOneOrMany>,
+    submission: Submission,
+) -> Result<Response, WriteError> {
     match submission {
         Submission::One(new) => {
             let (product, token) = commit::create(&app.primary, new).await?;
             Ok(created(&product, token))
         }
-        Submission::Many(body) => Ok(import(app.primary, body)),
+        Submission::Many(body) => Ok(import(app.primary, permit, body)),
     }
 }
 

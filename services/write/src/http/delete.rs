@@ -6,7 +6,8 @@ use axum::response::IntoResponse;
 use bootstrap::{ApiPath, Problem};
 use catalog::ProductId;
 
-use super::openapi::ServerProblems;
+use super::allowed::{Allowed, ProductsWrite};
+use super::openapi::{KeyProblems, ServerProblems};
 use super::{CONSISTENCY_TOKEN, token_value};
 use crate::app::App;
 use crate::commit;
@@ -19,6 +20,7 @@ use crate::error::WriteError;
     delete,
     path = "/products/{id}",
     tag = "products",
+    security(("key" = [])),
     params(("id" = ProductId, Path, description = "The product's id")),
     responses(
         (status = 204, description = "The product is deleted", headers(
@@ -27,11 +29,13 @@ use crate::error::WriteError;
         (status = 400, description = "The id is none", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such product", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(super) async fn delete_product(
     State(app): State<App>,
+    _: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<ProductId>,
 ) -> Result<impl IntoResponse, WriteError> {
     let token = commit::delete(&app.primary, id).await?;

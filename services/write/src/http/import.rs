@@ -26,6 +26,7 @@ use crate::app::Primary;
 use crate::commit::{self, BatchResult, Upserted};
 use crate::counts::{self, LineResult};
 use crate::error::WriteError;
+use crate::keys::Permit;
 use crate::store::Moment;
 
 /// One transaction: enough to spread its cost, and few enough to hold its locks for only tens of milliseconds.
@@ -85,9 +86,9 @@ pub(super) struct ImportToken {
 }
 
 /// Answers at once, and stores lines while the answer's body is read.
-pub(super) fn import(primary: Primary, body: Body) -> Response {
-    let import =
-        Import { primary, lines: Lines::new(body), end: None, stored_to: BTreeMap::new(), is_token_due: false };
+pub(super) fn import(primary: Primary, permit: Permit, body: Body) -> Response {
+    let lines = Lines::new(body);
+    let import = Import { primary, permit, lines, end: None, stored_to: BTreeMap::new(), is_token_due: false };
     let request = RequestContext::current();
     let results = stream::unfold(import, move |mut import| {
         in_request(request.clone(), async move { import.step().await.map(|results| (results, import)) })
@@ -97,6 +98,7 @@ pub(super) fn import(primary: Primary, body: Body) -> Response {
 
 struct Import {
     primary: Primary,
+    permit: Permit,
     lines: Lines,
     /// Why nothing more is read, once that is so.
     end: Option<End>,
@@ -179,7 +181,11 @@ impl Import {
             .map(|line| (line.number, parse(line.text).map(|product| products.push(product))))
             .collect();
 
-        let BatchResult { done, failure, moments } = commit::upsert(&self.primary, &products).await;
+        // An import may take hours, and its key be revoked meanwhile.
+        let BatchResult { done, failure, moments } = match self.permit.renew().await {
+            Ok(()) => commit::upsert(&self.primary, &products).await,
+            Err(refusal) => BatchResult { done: Vec::new(), failure: Some(refusal.into()), moments: Vec::new() },
+        };
         for Moment { epoch, position } in moments {
             let stored_to = self.stored_to.entry(epoch).or_default();
             *stored_to = position.max(*stored_to);

@@ -1,12 +1,16 @@
 //! The API: one file for each endpoint.
 
+mod allowed;
 pub(crate) mod body;
 mod create;
+mod create_key;
 mod delete;
 mod import;
 mod lines;
+mod list_keys;
 mod openapi;
 mod patch;
+mod revoke_key;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,6 +37,8 @@ fn routes() -> OpenApiRouter<App> {
     openapi::described()
         .routes(routes!(create::post_products))
         .routes(routes!(patch::patch_product, delete::delete_product))
+        .routes(routes!(create_key::create_key, list_keys::list_keys))
+        .routes(routes!(revoke_key::revoke_key))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
 }
 

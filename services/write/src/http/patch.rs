@@ -5,9 +5,10 @@ use axum::response::Response;
 use bootstrap::{ApiPath, Problem};
 use catalog::{Product, ProductId, ProductPatch};
 
+use super::allowed::{Allowed, ProductsWrite};
 use super::answer;
 use super::body::MergePatch;
-use super::openapi::ServerProblems;
+use super::openapi::{KeyProblems, ServerProblems};
 use crate::app::App;
 use crate::error::WriteError;
 
@@ -19,6 +20,7 @@ use crate::error::WriteError;
     patch,
     path = "/products/{id}",
     tag = "products",
+    security(("key" = [])),
     params(("id" = ProductId, Path, description = "The product's id")),
     request_body(content((ProductPatch = "application/merge-patch+json"), (ProductPatch = "application/json"))),
     responses(
@@ -37,11 +39,13 @@ use crate::error::WriteError;
             headers(("Accept-Patch" = String, description = "The media types that are taken"))),
         (status = 422, description = "Fields are not valid", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(super) async fn patch_product(
     State(app): State<App>,
+    _: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<ProductId>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, WriteError> {

@@ -7,6 +7,8 @@ mod create;
 mod database;
 mod delete;
 mod import;
+mod keys;
+mod keys_shared;
 mod patch;
 mod refuse;
 mod shop;
