@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -101,11 +101,10 @@ impl State {
 /// Replaces a file as a whole: a reader sees the old content or the new one, and nobody else's readers see any.
 pub(super) fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
     let unfinished = path.with_added_extension("unfinished");
-    // One that was left behind would keep its mode.
-    if unfinished.exists() {
-        fs::remove_file(&unfinished)?;
-    }
-    File::options().write(true).create_new(true).mode(0o600).open(&unfinished)?.write_all(content)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    // One that was left behind keeps its mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(content)?;
     Ok(fs::rename(unfinished, path)?)
 }
 

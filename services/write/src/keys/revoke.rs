@@ -21,12 +21,18 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 impl Keys {
     /// Whether there is such a key; it is good for nothing from now on, here at once and elsewhere in a moment.
     pub(crate) async fn revoke(&self, id: KeyId) -> sqlx::Result<bool> {
-        let is_there = api_keys::revoke(&mut *self.0.pool.acquire().await?, id).await?;
-        self.0.kept.forget(id);
-        if is_there {
-            self.tell(Bytes::copy_from_slice(id.as_str().as_bytes())).await;
-        }
-        Ok(is_there)
+        let keys = self.clone();
+        // To its end also if its client leaves: what is stored is to be told.
+        let revoked = tokio::spawn(async move {
+            let is_there = api_keys::revoke(&mut *keys.0.pool.acquire().await?, id).await;
+            // After an error, too: it may be stored all the same.
+            if !matches!(is_there, Ok(false)) {
+                keys.0.kept.forget(id);
+                keys.tell(Bytes::copy_from_slice(id.as_str().as_bytes())).await;
+            }
+            is_there
+        });
+        revoked.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Forgets what others revoke, until told to stop.
