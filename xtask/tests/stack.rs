@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -98,12 +98,19 @@ fn a_stack_keeps_its_ports_and_changes_its_size_when_started_again() {
     let mut first = place.start(Options { replicas: 2, ..Options::default() });
     let urls = first.urls().to_string();
     assert_eq!(first.urls().replicas.len(), 2);
-    assert_eq!(fs::read_to_string(place.state_dir().join("urls.env")).unwrap(), urls);
+    let key = first.api_key().unwrap().to_owned();
+    assert!(!urls.contains(&key), "what is shown to people holds no secret");
+    for (file, content) in [("urls.env", Some(format!("{urls}API_KEY={key}\n"))), ("stack.json", None)] {
+        let path = place.state_dir().join(file);
+        assert!(content.is_none_or(|content| fs::read_to_string(&path).unwrap() == content));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
     first.stop().unwrap();
 
     let second = place.start(Options { replicas: 1, ..Options::default() });
 
     assert_eq!(second.urls().gateway, first.urls().gateway);
+    assert_eq!(second.api_key(), Some(key.as_str()));
     assert_eq!(second.urls().replicas, first.urls().replicas[..1]);
     assert!(!place.state_dir().join("replica-2").exists());
 }

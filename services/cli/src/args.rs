@@ -1,6 +1,9 @@
 //! What can be typed.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use client::Client;
@@ -25,6 +28,9 @@ pub(crate) struct Target {
     /// The catalogue's base URL; without it, the running stack's, found through `.stack/urls.env` here or above
     #[arg(long, global = true, env = "FRESHET_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// The API key to write with; without it, and without a URL, the running stack's
+    #[arg(long, global = true, env = "FRESHET_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) api_key: Option<Secret>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -54,6 +60,56 @@ pub(crate) enum Command {
     ///
     /// Exit code: 0 if all is as it was then, 1 if something is skipped, 2 if the revert could not be completed.
     Revert(Revert),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Keys {
+    /// Make an API key and print it, this once
+    Create(CreateKey),
+    /// Show what may be told of every key
+    List,
+    /// Make a key good for nothing, everywhere and for ever
+    Revoke(RevokeKey),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct CreateKey {
+    /// Says whose it is, in the history of products and in logs
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What it allows: products:write, products:bulk, keys:admin; separated by commas, or repeated
+    #[arg(long = "scope", required = true, value_name = "SCOPE", value_delimiter = ',')]
+    pub(crate) scopes: Vec<String>,
+    /// From when on it is good for nothing, such as 2027-01-31T00:00:00Z; without it, it never expires
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct RevokeKey {
+    /// As `freshet keys list` shows it
+    pub(crate) id: String,
+}
+
+/// What must not be printed, also not when something goes wrong.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -190,12 +246,17 @@ impl Clearable {
 }
 
 impl Target {
+    /// Sends the key that was given, else, only to the stack, the stack's own.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let url = match &self.url {
-            Some(url) => url.clone(),
-            None => stack::find("GATEWAY_URL", "--url")?,
+        let (url, own_key) = match &self.url {
+            Some(url) => (url.clone(), None),
+            None => (stack::find("GATEWAY_URL", "--url")?, stack::find("API_KEY", "--api-key").ok()),
         };
-        Ok(Client::new(&url)?)
+        let client = Client::new(&url)?;
+        match self.api_key.clone().map(|Secret(key)| key).or(own_key) {
+            Some(key) => Ok(client.with_key(key.trim())?),
+            None => Ok(client),
+        }
     }
 }
 
@@ -241,6 +302,9 @@ mod tests {
             "freshet revert --product 7 --to-version 3 --dry-run",
             "freshet revert --product 7 --before 2026-11-28T12:00:00+01:00 --stock",
             "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --force",
+            "freshet keys create --name feed --scope products:write,products:bulk --expires-at 2027-01-31T00:00:00Z",
+            "freshet keys list --json",
+            "freshet keys revoke 0123456789ab",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
@@ -268,6 +332,12 @@ mod tests {
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_given_is_never_printed() {
+        let args = parse("freshet get 7 --api-key freshet_secret").expect("understood");
+        assert!(!format!("{args:?}").contains("freshet_secret"), "{args:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use client::{Problem, Response};
+use http::StatusCode;
 
 /// The server understood and said no.
 pub(crate) const REFUSED: u8 = 1;
@@ -22,6 +23,10 @@ pub(crate) fn accepted(answer: Response) -> anyhow::Result<Response> {
         return Ok(answer);
     }
     let problem = answer.problem();
+    if answer.status == StatusCode::UNAUTHORIZED {
+        let hint = "pass --api-key or set FRESHET_API_KEY; the stack's own key is taken only without --url";
+        return Err(anyhow::Error::from(Refused(problem)).context(hint));
+    }
     if answer.status.is_client_error() {
         return Err(Refused(problem).into());
     }

@@ -7,6 +7,7 @@ mod failure;
 mod get;
 mod history;
 mod import;
+mod keys;
 mod output;
 mod patch;
 mod revert;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Watch(watch) => watch::run(&watch, &target).await,
         Command::History(history) => history::run(&history, &target).await,
         Command::Revert(revert) => revert::run(&revert, &target).await,
+        Command::Keys(keys) => keys::run(&keys, &target).await,
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

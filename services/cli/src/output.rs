@@ -26,6 +26,9 @@ const FIRST_FIELDS: [&str; 13] = [
 
 pub(crate) type Product = Map<String, Value>;
 
+/// The columns of a list of keys.
+const KEY_FIELDS: [&str; 7] = ["id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"];
+
 pub(crate) fn print_line(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_ref())?;
@@ -41,6 +44,18 @@ pub(crate) fn print_product(product: &Product) -> anyhow::Result<()> {
         if let Some(value) = product.get(name) {
             table.add_row([name.to_owned(), cell_of(Some(value))]);
         }
+    }
+    print_line(table.to_string())
+}
+
+pub(crate) fn print_keys(keys: &[Map<String, Value>]) -> anyhow::Result<()> {
+    let mut table = table();
+    table.set_header(KEY_FIELDS.map(|field| field.replace('_', " ")));
+    for key in keys {
+        table.add_row(KEY_FIELDS.map(|field| match key.get(field) {
+            Some(Value::Array(scopes)) => scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            value => cell_of(value),
+        }));
     }
     print_line(table.to_string())
 }

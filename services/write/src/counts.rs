@@ -7,6 +7,8 @@ const CHANGES: &str = "freshet_changes_total";
 const IMPORT_LINES: &str = "freshet_import_lines_total";
 const PATCH_LINES: &str = "freshet_patch_lines_total";
 
+const KEY_LOOKUPS: &str = "freshet_key_lookups_total";
+
 const HELD: &str = "freshet_patches_held_total";
 const COMBINED: &str = "freshet_patch_batch_size";
 const UPKEEP_FAILURES: &str = "freshet_upkeep_failures_total";
@@ -21,6 +23,14 @@ pub(crate) enum Bulk {
 /// What becomes of a line. Kept: changed, or already as the line says.
 const LINE_RESULTS: [&str; 4] = ["created", "kept", "refused", "failed"];
 
+/// How a look for a key in the database ended.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyLookup {
+    Found,
+    Unknown,
+    Failed,
+}
+
 /// Says what the names mean; call it once.
 pub fn describe() {
     metrics::describe_counter!(CHANGES, "Committed changes of products, by kind: created, updated, deleted");
@@ -32,6 +42,11 @@ pub fn describe() {
         UPKEEP_FAILURES,
         "Rounds of upkeep that failed, and months of the history that were not made"
     );
+    metrics::describe_counter!(
+        KEY_LOOKUPS,
+        "Looks into the database for API keys that were not in memory, by result: found, unknown (none such, revoked or \
+         expired), failed"
+    );
     metrics::counter!(HELD).absolute(0);
     metrics::counter!(UPKEEP_FAILURES).absolute(0);
     for kind in ChangeKind::ALL {
@@ -42,6 +57,9 @@ pub fn describe() {
     }
     for result in &LINE_RESULTS[1..] {
         metrics::counter!(PATCH_LINES, "result" => *result).absolute(0);
+    }
+    for result in [KeyLookup::Found, KeyLookup::Unknown, KeyLookup::Failed] {
+        metrics::counter!(KEY_LOOKUPS, "result" => result.word()).absolute(0);
     }
 }
 
@@ -73,5 +91,21 @@ pub(crate) fn line(bulk: Bulk, status: Option<StatusCode>) {
     match bulk {
         Bulk::Import => metrics::counter!(IMPORT_LINES, "result" => result).increment(1),
         Bulk::Patch => metrics::counter!(PATCH_LINES, "result" => result).increment(1),
+    }
+}
+
+pub(crate) fn key_lookup(result: KeyLookup) {
+    metrics::counter!(KEY_LOOKUPS, "result" => result.word()).increment(1);
+}
+    }
+}
+
+impl KeyLookup {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
     }
 }

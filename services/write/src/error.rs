@@ -11,6 +11,7 @@ use catalog::{FieldFault, Product, ProductId, Refusal, Sku};
 use crate::http::body::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use crate::http::etag;
 use crate::http::history::CursorFault;
+use crate::keys::{KeyId, KeyRefusal};
 use crate::store::fault::Fault;
 
 /// A failover takes seconds and a crowded pool less: the smallest wait that the header can say.
@@ -24,6 +25,8 @@ const SKU_INDEX: &str = "products_sku";
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum WriteError {
+    #[error(transparent)]
+    NotLetIn(#[from] KeyRefusal),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the body broke off before its end")]
@@ -56,6 +59,8 @@ pub(crate) enum WriteError {
     Header(&'static str),
     #[error(transparent)]
     Cursor(#[from] CursorFault),
+    #[error("there is no key {0}")]
+    KeyNotFound(KeyId),
     #[error("another product has this sku")]
     DuplicateSku,
     /// More patches wait than can be stored in time.
@@ -95,6 +100,7 @@ impl WriteError {
     pub(crate) fn problem(&self) -> Problem {
         let of = |status| Problem::new(status, self.to_string());
         match self {
+            Self::NotLetIn(refusal) => not_let_in(refusal),
             Self::Refused(Refusal::Malformed(_)) | Self::BrokenBody | Self::Header(_) | Self::Cursor(_) => {
                 of(StatusCode::BAD_REQUEST)
             }
@@ -117,7 +123,7 @@ impl WriteError {
             Self::BodyTooLarge | Self::LineTooLong => of(StatusCode::PAYLOAD_TOO_LARGE),
             Self::Silent(_) => of(StatusCode::REQUEST_TIMEOUT),
             Self::MediaType { .. } => of(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            Self::NotFound(_) | Self::UnknownSku(_) => of(StatusCode::NOT_FOUND),
+            Self::NotFound(_) | Self::UnknownSku(_) | Self::KeyNotFound(_) => of(StatusCode::NOT_FOUND),
             Self::DuplicateSku => of(StatusCode::CONFLICT)
                 .of_kind("/problems/duplicate-sku", "Duplicate sku")
                 .with_errors([field_error(FieldFault::new("sku", self))]),
@@ -153,11 +159,13 @@ impl WriteError {
 
     /// Tells operators what clients are not told.
     pub(crate) fn log(&self) {
-        if let Self::Database(cause) | Self::Unread(cause) = self {
-            match Fault::of(cause) {
-                Fault::Away | Fault::Conflict => tracing::warn!(%cause, "database_away"),
-                Fault::Data | Fault::Ours => tracing::error!(%cause, "request_failed"),
-            }
+        let (Self::Database(cause) | Self::Unread(cause) | Self::NotLetIn(KeyRefusal::NotChecked(cause))) = self else {
+            return;
+        };
+        if Fault::of(cause).is_passing() {
+            tracing::warn!(%cause, "database_away");
+        } else {
+            tracing::error!(%cause, "request_failed");
         }
     }
 }
@@ -173,9 +181,24 @@ impl IntoResponse for WriteError {
             Self::Stale(current) => {
                 answer.headers_mut().insert(header::ETAG, etag(current.version));
             }
+            Self::NotLetIn(KeyRefusal::NoGoodKey) => {
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
             _ => {}
         }
         answer
+    }
+}
+
+fn not_let_in(refusal: &KeyRefusal) -> Problem {
+    let of = |status| Problem::new(status, refusal.to_string());
+    match refusal {
+        KeyRefusal::NoGoodKey => of(StatusCode::UNAUTHORIZED),
+        KeyRefusal::NotAllowed(_) => of(StatusCode::FORBIDDEN).of_kind("/problems/missing-scope", "Missing scope"),
+        KeyRefusal::NotChecked(error) if Fault::of(error).is_passing() => {
+            of(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_AFTER)
+        }
+        KeyRefusal::NotChecked(_) => failed(),
     }
 }
 

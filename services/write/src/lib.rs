@@ -1,6 +1,5 @@
 //! The write service: takes changes of the catalogue, stores each with its event, and publishes the events.
 
-mod actor;
 pub mod app;
 mod commit;
 pub mod config;
@@ -8,6 +7,7 @@ pub mod counts;
 pub mod database;
 mod error;
 pub mod http;
+pub mod keys;
 pub mod relay;
 mod store;
 pub mod upkeep;

@@ -23,7 +23,7 @@ pub use layers::public_layers;
 pub use nats::NatsSettings;
 pub use openapi::{document, with_docs};
 pub use problem::{FieldError, PROBLEM_JSON, Problem};
-pub use request_id::{RequestId, current_request_id, in_request};
+pub use request_id::{RequestContext, current_request_id, in_request, name_actor};
 pub use run::{Background, Bound, Endpoints, serve};
 pub use settings::{LogFormat, ServeSettings};
 pub use telemetry::{init_telemetry, install_metrics};

@@ -1,9 +1,10 @@
-//! The id of a request: the client's own if it is sane, else a new one; known to everything that runs for the request.
+//! The id of a request: the client's own if it is sane, else a new one; and, once known, who asks. Both are known to
+//! everything that runs for the request.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,7 +16,7 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const REQUEST_ID_LENGTH_MAX: usize = 128;
 
 tokio::task_local! {
-    static CURRENT: RequestId;
+    static CURRENT: RequestContext;
 }
 
 /// One moment by two clocks.
@@ -29,7 +30,7 @@ thread_local! {
 
 /// The id of one request.
 #[derive(Clone, Debug)]
-pub struct RequestId(Id);
+pub(crate) struct RequestId(Id);
 
 #[derive(Clone, Debug)]
 enum Id {
@@ -42,29 +43,54 @@ pub fn current_request_id() -> String {
     RequestId::current().map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// Runs `work` outside a request's own task, such as in a streamed body, for the request with this id: what it logs and
-/// refuses names it.
-pub async fn in_request<T>(id: Option<RequestId>, work: impl Future<Output = T>) -> T {
-    match id {
-        Some(id) => id.scope(work).await,
+/// Says who makes the request being served: what is logged for it from now on names them.
+pub fn name_actor(actor: &Arc<str>) {
+    // Outside of a request nobody is to be named, and the first who was let in stays.
+    let _ = CURRENT.try_with(|request| request.actor.set(Arc::clone(actor)));
+}
+
+/// Who makes the request being served, if that is known.
+pub(crate) fn current_actor() -> Option<Arc<str>> {
+    CURRENT.try_with(|request| request.actor.get().cloned()).ok().flatten()
+}
+
+/// Runs `work` outside a request's own task, such as in a streamed body, for the request: what it logs and refuses names
+/// it.
+pub async fn in_request<T>(request: Option<RequestContext>, work: impl Future<Output = T>) -> T {
+    match request {
+        Some(request) => CURRENT.scope(request, work).await,
         None => work.await,
+    }
+}
+
+/// What is known of a request wherever something is done for it.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    id: RequestId,
+    actor: OnceCell<Arc<str>>,
+}
+
+impl RequestContext {
+    /// That of the request being served.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
     }
 }
 
 impl RequestId {
     /// The id of the request being served.
-    pub fn current() -> Option<Self> {
-        CURRENT.try_with(Clone::clone).ok()
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(|request| request.id.clone()).ok()
     }
 
     /// Runs `work` for the request with this id.
     pub(crate) fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, work)
+        CURRENT.scope(RequestContext { id: self, actor: OnceCell::new() }, work)
     }
 
     /// The same for what waits for nothing.
     pub(crate) fn sync_scope<T>(self, work: impl FnOnce() -> T) -> T {
-        CURRENT.sync_scope(self, work)
+        CURRENT.sync_scope(RequestContext { id: self, actor: OnceCell::new() }, work)
     }
 
     /// Takes the client's `X-Request-Id` or makes a new id (UUID version 7, so that ids sort by time).

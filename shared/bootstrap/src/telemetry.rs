@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::access;
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, current_actor};
 use crate::settings::{LogFormat, ServeSettings};
 
 /// From a near-cache hit to the request timeout; 5 ms, 50 ms and 250 ms are where service levels are usually drawn.
@@ -85,7 +85,7 @@ fn init_logging(settings: &ServeSettings) -> anyhow::Result<()> {
     installed.map_err(|error| anyhow::anyhow!("logging could not be installed: {error}"))
 }
 
-/// Adds the id of the request, if there is one, to every line that is logged for it.
+/// Adds the id of the request, if there is one, and who makes it, if that is known, to every line that is logged for it.
 ///
 /// Not a span around each request: that would cost a hot read as much as all its own work, and most log nothing.
 struct Naming<F> {
@@ -103,13 +103,16 @@ where
         let Some(id) = RequestId::current() else { return self.lines.format_event(context, writer, event) };
         let mut line = String::new();
         self.lines.format_event(context, Writer::new(&mut line), event)?;
-        match (self.form, line.trim_end().strip_suffix('}')) {
-            (LogFormat::Json, Some(open)) => {
-                let id = serde_json::Value::from(id.to_string());
-                writeln!(writer, "{open},\"request_id\":{id}}}")
-            }
-            _ => writeln!(writer, "{} request_id={id}", line.trim_end()),
+        let fields = [("request_id", Some(id.to_string())), ("actor", current_actor().map(|actor| actor.to_string()))];
+        let mut fields = fields.into_iter().filter_map(|(name, value)| Some((name, serde_json::Value::from(value?))));
+        if let (LogFormat::Json, Some(open)) = (self.form, line.trim_end().strip_suffix('}')) {
+            writer.write_str(open)?;
+            fields.try_for_each(|(name, value)| write!(writer, ",\"{name}\":{value}"))?;
+            return writeln!(writer, "}}");
         }
+        writer.write_str(line.trim_end())?;
+        fields.try_for_each(|(name, value)| write!(writer, " {name}={value}"))?;
+        writeln!(writer)
     }
 }
 
@@ -121,6 +124,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderValue};
 
     use super::*;
+    use crate::request_id::name_actor;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_names_the_request_that_it_is_logged_for() {
+    async fn a_line_names_the_request_that_it_is_logged_for_and_who_makes_it() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -149,7 +153,11 @@ mod tests {
         let sent = HeaderMap::from_iter([(crate::request_id::X_REQUEST_ID, HeaderValue::from_static("a\"b"))]);
 
         RequestId::choose(&sent, std::time::Instant::now())
-            .scope(async { tracing::info!(id = 7, "product_read") })
+            .scope(async {
+                tracing::info!(id = 7, "product_read");
+                name_actor(&"price \"feed\"".into());
+                tracing::info!("product_changed");
+            })
             .await;
         tracing::info!("outside");
 
@@ -157,6 +165,8 @@ mod tests {
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect();
         assert_eq!((&lines[0]["request_id"], &lines[0]["id"]), (&"a\"b".into(), &7.into()));
-        assert!(lines[1].get("request_id").is_none());
+        assert!(lines[0].get("actor").is_none());
+        assert_eq!((&lines[1]["request_id"], &lines[1]["actor"]), (&"a\"b".into(), &"price \"feed\"".into()));
+        assert!(lines[2].get("request_id").is_none() && lines[2].get("actor").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Every way a request can fail without an answer; each names the URL.
+//! Every way a request can fail without an answer; what was asked of a server names the URL.
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -6,6 +6,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum ClientError {
     #[error("`{url}` is not a usable URL: {reason}")]
     Url { url: String, reason: String },
+    #[error("the API key holds characters that no key has")]
+    Key,
     #[error("{url} cannot be reached")]
     Unreachable { url: String, source: Cause },
     #[error("{url} broke off before the answer was complete")]

@@ -40,6 +40,8 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Client {
     http: legacy::Client<HttpConnector, Body>,
     base: String,
+    /// Sent with every request; marked as not to be printed.
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -53,7 +55,18 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .build(connector);
-        Ok(Self { http, base: url::base(base_url)? })
+        Ok(Self { http, base: url::base(base_url)?, authorization: None })
+    }
+
+    /// Sends this API key with every request.
+    ///
+    /// # Errors
+    /// It can be no key: it holds what a header cannot. It is not repeated in the error.
+    pub fn with_key(mut self, key: &str) -> Result<Self, ClientError> {
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ClientError::Key)?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 
     pub fn base_url(&self) -> &str {
@@ -115,6 +128,9 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = url.clone();
         *request.headers_mut() = headers;
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
         self.http.request(request).await.map_err(|source| {
             let url = url.to_string();
             if source.is_connect() {

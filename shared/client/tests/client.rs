@@ -106,3 +106,16 @@ async fn an_error_answer_is_an_answer_and_has_a_problem_even_if_the_server_gave_
     assert!(answer.problem().to_string().starts_with("418 I'm a teapot"), "{}", answer.problem());
     assert!(answer.json::<u64>().unwrap_err().to_string().contains("418"));
 }
+
+#[tokio::test]
+async fn a_key_is_sent_with_every_request_and_shown_to_nobody() {
+    let told = |headers: axum::http::HeaderMap| async move { headers["authorization"].to_str().unwrap().to_owned() };
+    let client = serving(Router::new().route("/", get(told).post(told))).await.with_key("freshet_key").unwrap();
+    assert_eq!(client.get("/").await.unwrap().body, "Bearer freshet_key");
+    let streamed = client.stream_ndjson("/", stream::iter([Bytes::from_static(b"{}\n")])).await.unwrap();
+    assert_eq!(streamed.into_response().await.unwrap().body, "Bearer freshet_key");
+
+    assert!(!format!("{client:?}").contains("freshet_key"));
+    let refused = client.with_key("freshet_key\n").unwrap_err();
+    assert!(!format!("{refused} {refused:?}").contains("freshet_key"));
+}

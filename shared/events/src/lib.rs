@@ -18,6 +18,9 @@ pub const PRODUCT_SUBJECTS: &str = "catalog.products.>";
 pub const HEARTBEAT_SUBJECT: &str = "catalog.heartbeat";
 /// Core NATS, outside any stream: a write instance tells the relay leader that something was committed.
 pub const WAKE_SUBJECT: &str = "catalog.outbox.wake";
+/// Core NATS too: a write instance tells the others which API key was revoked, by its id; without one, that they may have
+/// missed something.
+pub const KEYS_SUBJECT: &str = "catalog.keys.changed";
 /// The stream of messages that a consumer could not decode, on `catalog.dlq.<consumer>`.
 pub const DEAD_LETTER_STREAM: &str = "CATALOG_DLQ";
 

@@ -29,7 +29,23 @@ pub fn stack(mut options: Options, env: &[(&str, &str)]) -> TestStack {
 
 impl TestStack {
     pub fn gateway(&self) -> Client {
-        client(&self.stack.urls().gateway)
+        self.client(&self.stack.urls().gateway)
+    }
+
+    /// A client of one base URL with a key that allows everything.
+    ///
+    /// # Panics
+    /// It is no `http://` URL.
+    pub fn client(&self, url: &str) -> Client {
+        client(url).with_key(self.key()).expect("the stack's key is one")
+    }
+
+    /// The key that the stack was started with.
+    ///
+    /// # Panics
+    /// It has none, which cannot be once it has started.
+    pub fn key(&self) -> &str {
+        self.stack.api_key().expect("a stack that has started has a key")
     }
 
     /// One client for each read node.
@@ -54,7 +70,7 @@ impl TestStack {
     }
 }
 
-/// A client of one base URL.
+/// A client of one base URL, without a key: good for all that is only read.
 ///
 /// # Panics
 /// It is no `http://` URL.

@@ -39,8 +39,9 @@ fn sorted_rows(text: &[u8]) -> Vec<StringRecord> {
     rows
 }
 
-fn freshet(arguments: &[&str]) -> Vec<u8> {
-    let done = Command::new(programs().join("freshet")).args(arguments).output().unwrap();
+fn freshet(key: &str, arguments: &[&str]) -> Vec<u8> {
+    let mut freshet = Command::new(programs().join("freshet"));
+    let done = freshet.args(arguments).env("FRESHET_API_KEY", key).output().unwrap();
     assert!(done.status.success(), "freshet {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     done.stdout
 }
@@ -62,9 +63,9 @@ async fn every_imported_product_is_served_by_every_read_node_field_by_field() {
     }
     let expected = sorted_rows(&text);
 
-    freshet(&["--url", &urls.gateway, "import", file.to_str().unwrap()]);
+    freshet(shop.key(), &["--url", &urls.gateway, "import", file.to_str().unwrap()]);
 
-    let again = testkit::client(&urls.gateway);
+    let again = shop.gateway();
     let line = r#"{"sku":"LAMP-NEW","name":"Lamp","price":"1.00"}"#.to_owned() + "\n";
     let lines = again.stream_ndjson("/products?source=test", futures_util::stream::iter([line.into()])).await.unwrap();
     assert_eq!(lines.status, http::StatusCode::OK, "a query does not lead a stream astray");
@@ -76,7 +77,7 @@ async fn every_imported_product_is_served_by_every_read_node_field_by_field() {
     for node in &urls.read {
         let mut served = Vec::new();
         holds(async || {
-            served = sorted_rows(&freshet(&["--url", node, "export", "--format", "csv"]));
+            served = sorted_rows(&freshet(shop.key(), &["--url", node, "export", "--format", "csv"]));
             served.len() >= expected.len()
         })
         .await;

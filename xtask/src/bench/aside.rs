@@ -108,7 +108,7 @@ impl Bench<'_> {
 
     /// Runs our load generator, which prints one JSON value.
     pub(super) fn load<T: serde::de::DeserializeOwned>(&self, args: &[impl AsRef<OsStr>]) -> Result<T> {
-        tool::load(&self.bin_dir, args)
+        tool::load(&self.bin_dir, self.stack.api_key(), args)
     }
 }
 

@@ -254,6 +254,7 @@ fn storefront(bench: &mut Bench) -> Result<(PathBuf, Aside)> {
 /// Who changes prices and stocks.
 struct Changes {
     bin_dir: PathBuf,
+    key: Option<String>,
     write: String,
     read: String,
 }
@@ -261,7 +262,12 @@ struct Changes {
 impl Changes {
     fn of(bench: &Bench) -> Self {
         let urls = bench.stack.urls();
-        Self { bin_dir: bench.bin_dir.clone(), write: urls.write[0].clone(), read: urls.read[0].clone() }
+        Self {
+            bin_dir: bench.bin_dir.clone(),
+            key: bench.stack.api_key().map(str::to_owned),
+            write: urls.write[0].clone(),
+            read: urls.read[0].clone(),
+        }
     }
 
     /// Makes so many a second.
@@ -276,7 +282,7 @@ impl Changes {
             format!("--seconds={}", time.as_secs()),
             "--watched=0".to_owned(),
         ];
-        let patched: Patched = tool::load(&self.bin_dir, &args)?;
+        let patched: Patched = tool::load(&self.bin_dir, self.key.as_deref(), &args)?;
         ensure!(
             patched.failed == 0,
             "{} patches were refused: {}",

@@ -71,9 +71,10 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
     Ok(printed)
 }
 
-/// Runs our load generator, which prints one JSON value.
-pub(super) fn load<T: DeserializeOwned>(bin_dir: &Path, args: &[impl AsRef<OsStr>]) -> Result<T> {
-    let printed = output(Command::new(bin_dir.join("examples/load")).args(args))?;
+/// Runs our load generator, which prints one JSON value; `key` is for what it writes.
+pub(super) fn load<T: DeserializeOwned>(bin_dir: &Path, key: Option<&str>, args: &[impl AsRef<OsStr>]) -> Result<T> {
+    let key = key.map(|key| ("FRESHET_API_KEY", key));
+    let printed = output(Command::new(bin_dir.join("examples/load")).args(args).envs(key))?;
     serde_json::from_str(&printed).with_context(|| format!("the load generator printed {printed:?}"))
 }
 

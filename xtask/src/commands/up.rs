@@ -124,23 +124,25 @@ fn watch(mut stack: Stack, progress: &Progress) -> Result<()> {
     }
 }
 
-/// The addresses, and three lines to paste.
+/// The addresses, and lines to paste.
 fn greeting(stack: &Stack) -> String {
     let urls = stack.urls();
     let gateway = &urls.gateway;
+    let key = "-H \"Authorization: Bearer $API_KEY\"";
     let json = "-H 'Content-Type: application/merge-patch+json'";
     let first = match first_product_id(gateway) {
         Some(id) => format!(
             "  curl '{gateway}/products/{id}'\n  curl '{gateway}/products/search?q=lamp&limit=3'\n  \
-             curl -X PATCH '{gateway}/products/{id}' {json} -d '{{\"price\":\"24.99\"}}'",
+             curl -X PATCH '{gateway}/products/{id}' {key} {json} -d '{{\"price\":\"24.99\"}}'",
         ),
         None => format!(
-            "  curl -X POST '{gateway}/products' -H 'Content-Type: application/json' \
+            "  curl -X POST '{gateway}/products' {key} -H 'Content-Type: application/json' \
              -d '{{\"sku\":\"LAMP-1\",\"name\":\"Desk lamp\",\"price\":\"19.99\",\"currency\":\"USD\",\"stock\":4}}'\n  \
              curl '{gateway}/products?skus=LAMP-1'\n  curl '{gateway}/products/search?q=lamp'",
         ),
     };
-    format!("{urls}\nDocumentation of the API: {gateway}/docs\n\nTry:\n{first}\n")
+    let file = stack.urls_file();
+    format!("{urls}\nDocumentation of the API: {gateway}/docs\n\nTry:\n  . '{}'\n{first}\n", file.display())
 }
 
 /// The id in the curl lines; an empty catalogue has none.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use locale::american_english;
 pub use nats::{Nats, launch as nats, url as nats_url};
 pub use postgres::Postgres;
-pub use probe::{Answer, Probe, http_get};
+pub use probe::{Answer, Probe, http_get, http_get_with};
 pub use redis::{Redis, launch as redis, url as redis_url};
 
 /// Whether this program runs as root, who may install packages but not run Postgres.

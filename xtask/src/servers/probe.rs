@@ -56,10 +56,16 @@ pub struct Answer {
     pub body: String,
 }
 
-/// `GET path` on a loopback port; as HTTP/1.0, whose answers end with the connection and are never chunked.
+/// `GET path` on a loopback port.
 pub fn http_get(port: u16, path: &str) -> Result<Answer> {
+    http_get_with(port, path, "")
+}
+
+/// The same with `headers`, whole lines, each with its end; as HTTP/1.0, whose answers end with the connection and are
+/// never chunked.
+pub fn http_get_with(port: u16, path: &str, headers: &str) -> Result<Answer> {
     let mut stream = connect(port)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its headers")?;

@@ -1,5 +1,6 @@
 //! The whole of Freshet as processes on one machine: started in order, kept in a state folder, stopped in reverse.
 
+mod key;
 mod launches;
 mod layout;
 mod products;
@@ -8,6 +9,7 @@ mod state;
 mod urls;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub use launches::service_threads;
 use layout::choose_ports;
 pub use layout::{Options, Role};
-use state::{Lock, State};
+use state::{Lock, State, write_secret};
 pub use state::{Member, Phase};
 pub use urls::Urls;
 
@@ -164,6 +166,11 @@ impl Stack {
         Urls::of(&self.state)
     }
 
+    /// The addresses and the development key, for shells and the command line.
+    pub fn urls_file(&self) -> PathBuf {
+        self.dir.join("urls.env")
+    }
+
     /// The URL that a member is reached at; of a projector, its operations port.
     pub fn url(&self, member: &Member) -> String {
         let name = &member.process.launch.name;
@@ -177,10 +184,14 @@ impl Stack {
         }
     }
 
+    /// The record, and `urls.env` for scripts.
     fn save(&self) -> Result<()> {
         self.state.save(&self.dir)?;
-        fs::write(self.dir.join("urls.env"), self.urls().to_string())?;
-        Ok(())
+        let mut lines = self.urls().to_string();
+        if let Some(key) = &self.state.api_key {
+            writeln!(lines, "API_KEY={key}")?;
+        }
+        write_secret(&self.urls_file(), lines.as_bytes())
     }
 }
 

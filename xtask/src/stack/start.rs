@@ -63,6 +63,7 @@ impl Stack {
         progress("the schema is up to date");
         // The relay in the write service makes the stream that the others follow.
         self.start_roles(&[Role::Write])?;
+        self.ensure_key()?;
         self.start_roles(&[Role::Projector, Role::Read])?;
         self.start_roles(&[Role::Gateway])?;
         let Options { write_nodes, projectors, read_nodes, .. } = self.state.options;
@@ -75,17 +76,19 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs a built program to its end.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
+    /// Runs a built program to its end, and returns what it printed.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let output = Command::new(self.state.bin_dir.join(program))
             .args(arguments)
             .envs(self.state.service_env())
+            // For the command line; not an argument, which everybody on the machine could read.
+            .envs(self.api_key().map(|key| ("FRESHET_API_KEY", key)))
             .output()
             .with_context(|| format!("{program} does not start"))?;
         let error = String::from_utf8_lossy(&output.stderr);
         // A terminal's Ctrl-C ends it too, and it says nothing.
         ensure!(output.status.success(), "{}", if interrupt::is_pending() { "interrupted" } else { error.trim() });
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Starts all members of these roles at once, then waits for each. They are recorded as soon as they exist.

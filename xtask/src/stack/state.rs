@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +46,9 @@ pub(super) struct State {
     pub(super) bin_dir: PathBuf,
     pub(super) ports: BTreeMap<String, u16>,
     pub(super) members: Vec<Member>,
+    /// Of the development key; a secret, like the file that this is written to.
+    #[serde(default)]
+    pub(super) api_key: Option<String>,
     /// Demo products that the database holds already.
     pub(super) products_loaded: u32,
     pub(super) phase: Phase,
@@ -63,6 +68,7 @@ impl State {
             options,
             bin_dir: bin_dir.to_owned(),
             members: Vec::new(),
+            api_key: last.and_then(|last| last.api_key.clone()),
             products_loaded: last.map_or(0, |last| last.products_loaded),
             phase: Phase::Starting,
         }
@@ -80,11 +86,8 @@ impl State {
         Ok(Some(state))
     }
 
-    /// Replaces the file as a whole: a reader sees the old state or the new one.
     pub(super) fn save(&self, dir: &Path) -> Result<()> {
-        let unfinished = dir.join("stack.json.unfinished");
-        fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
-        Ok(fs::rename(unfinished, path(dir))?)
+        write_secret(&path(dir), &serde_json::to_vec_pretty(self)?)
     }
 
     pub(super) fn names_alive(&mut self) -> Vec<&str> {
@@ -93,6 +96,16 @@ impl State {
             .filter_map(|member| member.process.is_alive().then_some(member.process.launch.name.as_str()))
             .collect()
     }
+}
+
+/// Replaces a file as a whole: a reader sees the old content or the new one, and nobody else's readers see any.
+pub(super) fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
+    let unfinished = path.with_added_extension("unfinished");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    // One that was left behind keeps its mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(content)?;
+    Ok(fs::rename(unfinished, path)?)
 }
 
 fn path(dir: &Path) -> PathBuf {

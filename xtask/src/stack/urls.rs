@@ -1,4 +1,4 @@
-//! Where everything of a stack is reached, also as `urls.env` for scripts.
+//! Where everything of a stack is reached, as `NAME=value` lines.
 
 use std::fmt;
 

@@ -5,6 +5,7 @@
 mod export;
 mod history;
 mod import;
+mod keys;
 mod revert;
 mod shop;
 

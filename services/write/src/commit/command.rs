@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::WriteError;
+use crate::keys::Actor;
 use crate::store::idempotency::{Claim, Kept};
 
 /// One change of one product, with what it depends on.
@@ -76,6 +77,12 @@ pub(crate) type Outcome = Result<(Done, Token), WriteError>;
 /// Stands for a product that there is not, where one must be named: no identity ever gets there.
 pub(super) fn no_product() -> ProductId {
     ProductId::try_from(i64::MAX).expect("it is positive")
+}
+
+impl From<&Actor> for Author {
+    fn from(actor: &Actor) -> Self {
+        Self { actor: actor.to_string().into(), bulk_id: None }
+    }
 }
 
 impl Command {

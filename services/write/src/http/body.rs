@@ -2,12 +2,13 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
 use catalog::{NewProduct, ProductPatch};
 
 use crate::app::App;
 use crate::error::WriteError;
+use crate::keys::NewKey;
 
 /// The largest product is below 50 KiB as JSON in UTF-8; only one written mostly as `\u` escapes would not fit.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -34,7 +35,7 @@ impl FromRequest<App> for Submission {
     type Rejection = WriteError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
-        let media_type = media_type(&request);
+        let media_type = media_type(request.headers());
         if media_type.eq_ignore_ascii_case(NDJSON) {
             return Ok(Self::Many(request.into_body()));
         }
@@ -60,7 +61,7 @@ impl FromRequest<App> for MergePatch {
     type Rejection = WriteError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
-        let media_type = media_type(&request);
+        let media_type = media_type(request.headers());
         if [MERGE_PATCH, JSON].iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted)) {
             let text = whole_body(request, app).await?;
             return Ok(Self { patch: ProductPatch::parse(&text)?, text });
@@ -79,16 +80,30 @@ impl<S: Sync> FromRequest<S> for PatchLines {
     type Rejection = WriteError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, WriteError> {
-        if media_type(&request).eq_ignore_ascii_case(NDJSON) {
+        if media_type(request.headers()).eq_ignore_ascii_case(NDJSON) {
             return Ok(Self(request.into_body()));
         }
         Err(WriteError::MediaType { header: HeaderName::from_static("accept-patch"), accepted: NDJSON })
     }
 }
 
+/// A key that is asked for.
+pub(super) struct KeyRequest(pub(super) NewKey);
+
+impl FromRequest<App> for KeyRequest {
+    type Rejection = WriteError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, WriteError> {
+        if media_type(request.headers()).eq_ignore_ascii_case(JSON) {
+            return Ok(Self(NewKey::parse(&whole_body(request, app).await?)?));
+        }
+        Err(WriteError::MediaType { header: HeaderName::from_static("accept-post"), accepted: JSON })
+    }
+}
+
 /// The media type without its parameters; empty if the client names none.
-fn media_type(request: &Request) -> &str {
-    let named = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
+    let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     named.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bootstrap::{RequestId, in_request};
+use bootstrap::{RequestContext, in_request};
 use events::{Epoch, Position};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,6 +22,7 @@ use super::results::{BulkEnd, BulkResult, refused};
 use crate::app::App;
 use crate::commit;
 use crate::error::WriteError;
+use crate::keys::Permit;
 use crate::store::Moment;
 
 /// Bounds the memory of one bulk; the usual lines of a batch are far below.
@@ -69,10 +70,11 @@ pub(super) enum Ending {
 ///
 /// # Errors
 /// Too many are under way.
-pub(super) fn answer(app: App, body: Body, work: impl Work) -> Result<Response, WriteError> {
+pub(super) fn answer(app: App, permit: Permit, body: Body, work: impl Work) -> Result<Response, WriteError> {
     let place = app.bulks.clone().try_acquire_owned().map_err(|_| WriteError::TooManyBulks)?;
     let bulk = Bulk {
         app,
+        permit,
         work,
         lines: Lines::new(body),
         end: None,
@@ -81,9 +83,9 @@ pub(super) fn answer(app: App, body: Body, work: impl Work) -> Result<Response, 
         pause_to: Instant::now(),
         _place: place,
     };
-    let id = RequestId::current();
+    let request = RequestContext::current();
     let results = stream::unfold(bulk, move |mut bulk| {
-        in_request(id.clone(), async move { bulk.step().await.map(|results| (results, bulk)) })
+        in_request(request.clone(), async move { bulk.step().await.map(|results| (results, bulk)) })
     });
     let headers = [(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(results)).into_response())
@@ -91,6 +93,7 @@ pub(super) fn answer(app: App, body: Body, work: impl Work) -> Result<Response, 
 
 struct Bulk<W> {
     app: App,
+    permit: Permit,
     work: W,
     lines: Lines,
     /// Why nothing more is read, once that is so.
@@ -161,7 +164,11 @@ impl<W: Work> Bulk<W> {
     async fn store(&mut self, batch: Vec<Line>) -> Bytes {
         self.app.patches.give_way(self.pause_to).await;
         let begun = Instant::now();
-        let Stored { results, moments, has_failed } = self.work.store(batch).await;
+        // A bulk may take hours, and its key be revoked meanwhile.
+        let Stored { results, moments, has_failed } = match self.permit.renew().await {
+            Ok(()) => self.work.store(batch).await,
+            Err(refusal) => refused_as_a_whole(&batch, &refusal.into()),
+        };
         self.pause_to = Instant::now() + begun.elapsed().min(PAUSE_MAX);
         for Moment { epoch, position } in moments {
             let stored_to = self.stored_to.entry(epoch).or_default();
@@ -182,6 +189,12 @@ impl<W: Work> Bulk<W> {
         }
         tokens.join(", ")
     }
+}
+
+fn refused_as_a_whole(batch: &[Line], refusal: &WriteError) -> Stored {
+    refusal.log();
+    let results = batch.iter().map(|line| refused(line.number, refusal)).collect();
+    Stored { results, moments: Vec::new(), has_failed: true }
 }
 
 fn written(results: &[BulkResult]) -> Bytes {

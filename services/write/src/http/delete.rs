@@ -5,10 +5,10 @@ use axum::response::Response;
 use bootstrap::{ApiPath, Problem};
 use catalog::ProductId;
 
+use super::allowed::{Allowed, ProductsWrite};
 use super::conditions::Conditions;
 use super::done;
-use super::openapi::ServerProblems;
-use crate::actor::Actor;
+use super::openapi::{KeyProblems, ServerProblems};
 use crate::app::App;
 use crate::commit::{Action, Command};
 use crate::error::WriteError;
@@ -20,6 +20,7 @@ use crate::error::WriteError;
     delete,
     path = "/products/{id}",
     tag = "products",
+    security(("key" = [])),
     params(
         ("id" = ProductId, Path, description = "The product's id"),
         ("If-Match" = Option<String>, Header, description = "The entity tags that may be deleted, or `*`"),
@@ -38,17 +39,18 @@ use crate::error::WriteError;
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key was sent with another request", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(super) async fn delete_product(
     State(app): State<App>,
+    Allowed { permit, .. }: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<ProductId>,
-    actor: Actor,
     conditions: Conditions,
 ) -> Result<Response, WriteError> {
     let if_match = conditions.if_match.clone();
-    let command = Command { id, action: Action::Delete, if_match, author: actor.into(), once: conditions.once(&[]) };
+    let command = Command { id, action: Action::Delete, if_match, author: permit.actor().into(), once: conditions.once(&[]) };
     let (what, token) = app.patches.submit(command).await?;
     Ok(done(what, token, false))
 }

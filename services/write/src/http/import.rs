@@ -15,20 +15,20 @@ use super::bulk::{self, Ending, Stored, Work};
 use super::conditions::LineKey;
 use super::lines::Line;
 use super::results::{done, refused};
-use crate::actor::Actor;
 use crate::app::{App, Primary};
 use crate::commit::{self, Author, BatchResult, NewLine, ProductLine, Upserted};
 use crate::counts::{self, Bulk};
 use crate::error::WriteError;
+use crate::keys::Permit;
 
 /// What an import sends: documented as text, because `OpenAPI` 3.1 has no word for lines.
 pub(super) struct ImportLines;
 
-pub(super) fn import(app: App, body: Body, actor: Actor, key: Option<LineKey>) -> Result<Response, WriteError> {
+pub(super) fn import(app: App, permit: Permit, body: Body, key: Option<LineKey>) -> Result<Response, WriteError> {
     let bulk_id = Uuid::now_v7();
-    let author = Author { bulk_id: Some(bulk_id), ..actor.into() };
+    let author = Author { bulk_id: Some(bulk_id), ..permit.actor().into() };
     let import = Import { primary: app.primary.clone(), author, bulk_id, key };
-    bulk::answer(app, body, import)
+    bulk::answer(app, permit, body, import)
 }
 
 struct Import {

@@ -1,17 +1,21 @@
 //! The API: one file for each endpoint.
 
+mod allowed;
 pub(crate) mod body;
 mod bulk;
 mod conditions;
 mod create;
+mod create_key;
 mod delete;
 pub(crate) mod history;
 mod import;
 mod lines;
+mod list_keys;
 mod openapi;
 mod patch;
 mod patch_many;
 mod results;
+mod revoke_key;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -43,6 +47,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(patch::patch_product, delete::delete_product))
         .routes(routes!(history::product::get_product_history))
         .routes(routes!(history::bulk::get_bulk_history))
+        .routes(routes!(create_key::create_key, list_keys::list_keys))
+        .routes(routes!(revoke_key::revoke_key))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
 }
 

@@ -5,11 +5,11 @@ use axum::response::Response;
 use bootstrap::{ApiPath, Problem};
 use catalog::{Product, ProductId, ProductPatch};
 
+use super::allowed::{Allowed, ProductsWrite};
 use super::body::MergePatch;
 use super::conditions::{Conditions, WantsMinimal};
 use super::done;
-use super::openapi::ServerProblems;
-use crate::actor::Actor;
+use super::openapi::{KeyProblems, ServerProblems};
 use crate::app::App;
 use crate::commit::{Action, Command};
 use crate::error::WriteError;
@@ -24,6 +24,7 @@ use crate::error::WriteError;
     patch,
     path = "/products/{id}",
     tag = "products",
+    security(("key" = [])),
     params(
         ("id" = ProductId, Path, description = "The product's id"),
         ("If-Match" = Option<String>, Header, description = "The entity tags that the patch may be made of, or `*`"),
@@ -52,20 +53,21 @@ use crate::error::WriteError;
             headers(("Accept-Patch" = String, description = "The media types that are taken"))),
         (status = 422, description = "Fields are not valid, or the key was sent with another request", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(super) async fn patch_product(
     State(app): State<App>,
+    Allowed { permit, .. }: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<ProductId>,
-    actor: Actor,
     conditions: Conditions,
     WantsMinimal(is_minimal): WantsMinimal,
     MergePatch { patch, text }: MergePatch,
 ) -> Result<Response, WriteError> {
     let if_match = conditions.if_match.clone();
     let once = conditions.once(&text);
-    let command = Command { id, action: Action::Patch(patch), if_match, author: actor.into(), once };
+    let command = Command { id, action: Action::Patch(patch), if_match, author: permit.actor().into(), once };
     let (what, token) = app.patches.submit(command).await?;
     Ok(done(what, token, is_minimal))
 }

@@ -13,13 +13,13 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::allowed::{Allowed, ProductsBulk};
 use super::body::PatchLines;
 use super::bulk::{self, Ending, Stored, Work};
 use super::conditions::{Conditions, LineKey};
 use super::lines::Line;
-use super::openapi::ServerProblems;
+use super::openapi::{KeyProblems, ServerProblems};
 use super::results::{BulkResult, done, refused, refused_with};
-use crate::actor::Actor;
 use crate::app::{App, Primary};
 use crate::commit::{self, Author, BulkLine, Done, Outcome, ProductLine};
 use crate::counts::{self, Bulk};
@@ -55,6 +55,7 @@ pub(super) struct Options {
     patch,
     path = "/products",
     tag = "products",
+    security(("key" = [])),
     params(Options),
     request_body(content = PatchManyLines, content_type = "application/x-ndjson"),
     responses(
@@ -65,21 +66,22 @@ pub(super) struct Options {
         (status = 415, description = "The body's media type is another", body = Problem,
             content_type = "application/problem+json",
             headers(("Accept-Patch" = String, description = "The media types that are taken"))),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(super) async fn patch_products(
     State(app): State<App>,
+    Allowed { permit, .. }: Allowed<ProductsBulk>,
     ApiQuery(options): ApiQuery<Options>,
-    actor: Actor,
     conditions: Conditions,
     PatchLines(body): PatchLines,
 ) -> Result<Response, WriteError> {
     let key = conditions.of_lines()?;
     let bulk_id = Uuid::now_v7();
-    let author = Author { bulk_id: Some(bulk_id), ..actor.into() };
+    let author = Author { bulk_id: Some(bulk_id), ..permit.actor().into() };
     let work = PatchMany { primary: app.primary.clone(), author, bulk_id, key, is_rehearsal: options.dry_run };
-    bulk::answer(app, body, work)
+    bulk::answer(app, permit, body, work)
 }
 
 /// What a bulk patch sends: documented as text, because `OpenAPI` 3.1 has no word for lines.

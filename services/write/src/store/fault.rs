@@ -26,6 +26,11 @@ impl Fault {
         }
     }
 
+    /// Whether the same again may succeed.
+    pub(crate) const fn is_passing(self) -> bool {
+        matches!(self, Self::Away | Self::Conflict)
+    }
+
     /// By the SQLSTATE codes of the Postgres manual, appendix A.
     fn of_sqlstate(code: &str) -> Self {
         match code {

@@ -1,5 +1,6 @@
 //! The SQL of the write service, as functions on a connection.
 
+pub(crate) mod api_keys;
 pub(crate) mod changes;
 pub(crate) mod fault;
 pub(crate) mod history;

@@ -74,7 +74,7 @@ async fn every_commit_wakes_the_relay_and_nothing_else_does(db: PgPool) {
 async fn a_database_that_is_away_is_a_503_that_says_when_to_come_back(db: PgPool) {
     // Nothing listens on port 1.
     let away = (*db.connect_options()).clone().port(1);
-    let shop = Shop::new(database::pool(&away, 2));
+    let shop = Shop::new(database::pool(&away, 2)).with_key(Shop::new(db).key().await);
     let answer = shop.post(r#"{"sku":"LAMP-1","name":"Lamp","price":"1"}"#).await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
     assert!(answer.pointers().is_empty());
@@ -83,7 +83,7 @@ async fn a_database_that_is_away_is_a_503_that_says_when_to_come_back(db: PgPool
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_server_that_became_read_only_is_a_503(db: PgPool) {
     let read_only = (*db.connect_options()).clone().options([("default_transaction_read_only", "on")]);
-    let shop = Shop::new(database::pool(&read_only, 2));
+    let shop = Shop::new(database::pool(&read_only, 2)).with_key(Shop::new(db).key().await);
     let answer = shop.post(r#"{"sku":"LAMP-1","name":"Lamp","price":"1"}"#).await;
     assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
 }

@@ -35,12 +35,15 @@ fn the_document_names_every_answer_of_every_operation() {
         }
         responses.keys().cloned().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(statuses("post", "/products"), "200 201 400 409 413 415 422 429 500 503 504");
-    assert_eq!(statuses("patch", "/products"), "200 400 415 429 500 503 504");
-    assert_eq!(statuses("patch", "/products/{id}"), "200 204 400 404 409 412 413 415 422 429 500 503 504");
-    assert_eq!(statuses("delete", "/products/{id}"), "204 400 404 409 412 422 429 500 503 504");
-    assert_eq!(statuses("get", "/products/{id}/history"), "200 400 404 429 500 503 504");
-    assert_eq!(statuses("get", "/bulks/{id}/history"), "200 400 429 500 503 504");
+    assert_eq!(statuses("post", "/products"), "200 201 400 401 403 409 413 415 422 429 500 503 504");
+    assert_eq!(statuses("patch", "/products"), "200 400 401 403 415 429 500 503 504");
+    assert_eq!(statuses("patch", "/products/{id}"), "200 204 400 401 403 404 409 412 413 415 422 429 500 503 504");
+    assert_eq!(statuses("delete", "/products/{id}"), "204 400 401 403 404 409 412 422 429 500 503 504");
+    assert_eq!(statuses("post", "/keys"), "201 400 401 403 413 415 422 429 500 503 504");
+    assert_eq!(statuses("get", "/keys"), "200 400 401 403 429 500 503 504");
+    assert_eq!(statuses("delete", "/keys/{id}"), "204 400 401 403 404 429 500 503 504");
+    assert_eq!(statuses("get", "/products/{id}/history"), "200 400 401 403 404 429 500 503 504");
+    assert_eq!(statuses("get", "/bulks/{id}/history"), "200 400 401 403 429 500 503 504");
     for closed in ["HistoryPage", "HistoryItem", "PriceChange", "CurrencyChange", "StockChange"] {
         assert_eq!(document["components"]["schemas"][closed]["additionalProperties"], false, "{closed}");
     }

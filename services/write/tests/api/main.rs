@@ -12,6 +12,8 @@ mod database;
 mod delete;
 mod history;
 mod import;
+mod keys;
+mod keys_shared;
 mod patch;
 mod refuse;
 mod safe;

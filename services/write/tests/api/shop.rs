@@ -3,17 +3,20 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
-use bootstrap::{Framed, Health, ServeSettings, public_layers};
+use bootstrap::{Framed, Health, public_layers};
 use catalog::{Product, ProductRow};
 use clap::Parser;
 use events::Change;
 use freshet_write::app::App;
-use freshet_write::config::Settings;
+use freshet_write::config::{Cli, Command, Settings};
 use freshet_write::http;
+use freshet_write::keys::{IssuedKey, NewKey, Scope, issue};
 use freshness::Token;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
 pub(crate) const JSON: &str = "application/json";
@@ -23,6 +26,8 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) struct Shop {
     pub(crate) app: App,
     pub(crate) router: Framed,
+    /// Made when it is first needed.
+    key: OnceCell<String>,
 }
 
 /// An outbox row.
@@ -34,13 +39,47 @@ pub(crate) struct Event {
 
 impl Shop {
     pub(crate) fn new(db: PgPool) -> Self {
-        let app = App::new(db);
-        let router = public_layers(http::router(app.clone()), &settings(), &Health::new(&[]));
-        Self { app, router }
+        Self::of(App::new(db, None))
+    }
+
+    pub(crate) fn of(app: App) -> Self {
+        let router = public_layers(http::router(app.clone()), &settings().serve, &Health::new(&[]));
+        Self { app, router, key: OnceCell::new() }
+    }
+
+    /// With a key of another instance's, where none can be made.
+    pub(crate) fn with_key(self, key: &str) -> Self {
+        Self { key: OnceCell::new_with(Some(key.to_owned())), ..self }
+    }
+
+    /// A key that allows everything.
+    pub(crate) async fn key(&self) -> &str {
+        self.key.get_or_init(async || self.issue(&Scope::ALL, None).await.key).await
+    }
+
+    pub(crate) async fn issue(&self, scopes: &[Scope], expires_at: Option<OffsetDateTime>) -> IssuedKey {
+        let new = NewKey::new("price feed", scopes.iter().copied().collect(), expires_at).unwrap();
+        issue(&mut self.app.primary.pool.acquire().await.unwrap(), new).await.unwrap()
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
+        let bearer = format!("Bearer {}", self.key().await);
+        self.send_as(&bearer, method, path, media_type, body).await
+    }
+
+    /// With this `Authorization`, or none if it is empty.
+    pub(crate) async fn send_as(
+        &self,
+        authorization: &str,
+        method: Method,
+        path: &str,
+        media_type: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        if !authorization.is_empty() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if !media_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, media_type);
         }
@@ -99,7 +138,9 @@ impl Shop {
 
     /// Begins an import; its answer can be read while `body` is still being made.
     pub(crate) async fn import(&self, body: Body) -> Response {
-        let request = Request::post("/products").header(header::CONTENT_TYPE, NDJSON).body(body).unwrap();
+        let bearer = format!("Bearer {}", self.key().await);
+        let request = Request::post("/products").header(header::CONTENT_TYPE, NDJSON);
+        let request = request.header(header::AUTHORIZATION, bearer).body(body).unwrap();
         let answer = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], NDJSON);
@@ -194,8 +235,9 @@ impl Answer {
     }
 }
 
-pub(crate) fn settings() -> ServeSettings {
-    Settings::parse_from(["freshet-write"]).serve
+pub(crate) fn settings() -> Settings {
+    let Command::Serve(settings) = Cli::parse_from(["freshet-write"]).into_command() else { unreachable!("it serves") };
+    *settings
 }
 
 /// What the last line of a bulk that was stored holds, beside the bulk's id.

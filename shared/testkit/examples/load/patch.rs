@@ -24,6 +24,9 @@ pub(crate) struct Patch {
     /// The write service
     #[arg(long)]
     write: String,
+    /// Taken from the environment, since everybody may read the arguments of a process
+    #[arg(long, env = "FRESHET_API_KEY", hide_env_values = true)]
+    api_key: String,
     /// Every read node
     #[arg(long, value_delimiter = ',')]
     read: Vec<String>,
@@ -63,6 +66,10 @@ impl Patch {
             .map(|_| {
                 let sender = Sending {
                     connection: Connection::open(&self.write)?,
+                    headers: format!(
+                        "Content-Type: application/merge-patch+json\r\nAuthorization: Bearer {}\r\n",
+                        self.api_key
+                    ),
                     schedule: self.schedule,
                     products: self.products,
                     prices: self.prices,
@@ -117,6 +124,7 @@ fn slowest(nodes: &[HashMap<u64, Shown>]) -> Vec<Shown> {
 /// One connection and what it takes from the schedule.
 struct Sending {
     connection: Connection,
+    headers: String,
     schedule: Schedule,
     products: u64,
     prices: u64,
@@ -160,8 +168,7 @@ impl Sending {
         } else {
             format!(r#"{{"stock":{}}}"#, seed >> 44)
         };
-        let headers = "Content-Type: application/merge-patch+json\r\n";
-        self.connection.ask("PATCH", &format!("/products/{id}"), headers, &body)
+        self.connection.ask("PATCH", &format!("/products/{id}"), &self.headers, &body)
     }
 
     fn tell(&self, number: u64, answer: &Answer, answered_at: Instant) -> Result<()> {

@@ -74,7 +74,7 @@ pub async fn run(plan: Plan) -> Result<Report> {
 async fn torture(stack: &mut TestStack, random: &mut Random, plan: Plan) -> Result<Report> {
     let urls = stack.stack.urls();
     let shop = Arc::new(Shop::new(urls.read.len()));
-    let mut history = History { writes: open(&shop, &urls.gateway, random).await, ..History::default() };
+    let mut history = History { writes: open(stack, &shop, random).await, ..History::default() };
     let writers = writers(stack, &shop, random);
     let readers = readers(stack, &shop, random, plan.reads_per_second);
     let mut script = Script { stack, shop: &shop, random: random.fork(), inflicted: BTreeMap::new() };
@@ -101,9 +101,9 @@ async fn torture(stack: &mut TestStack, random: &mut Random, plan: Plan) -> Resu
 }
 
 /// Fills every place with a product.
-async fn open(shop: &Arc<Shop>, gateway: &str, random: &mut Random) -> Vec<Write> {
+async fn open(stack: &TestStack, shop: &Arc<Shop>, random: &mut Random) -> Vec<Write> {
     let mut writer =
-        Writer { shop: Arc::clone(shop), id: 0, service: client(gateway), random: random.fork(), writes: Vec::new() };
+        Writer { shop: Arc::clone(shop), id: 0, service: stack.gateway(), random: random.fork(), writes: Vec::new() };
     for index in 0..SLOTS {
         writer.create(index).await;
     }
@@ -118,7 +118,7 @@ fn writers(stack: &TestStack, shop: &Arc<Shop>, random: &mut Random) -> Vec<Join
     let service = services.into_iter().cycle();
     let writers = (1..).zip(service).take(count as usize).map(|(id, url)| {
         let (shop, random) = (Arc::clone(shop), random.fork());
-        tokio::spawn(Writer { shop, id, service: client(url), random, writes: Vec::new() }.run(period))
+        tokio::spawn(Writer { shop, id, service: stack.client(url), random, writes: Vec::new() }.run(period))
     });
     writers.collect()
 }

@@ -195,7 +195,7 @@ async fn a_write_node_that_stays_with_the_old_primary_publishes_no_more_and_depo
     let stage = Failover::open(Options { write_nodes: 1, ..Options::default() }).await;
     let (gateway, nodes) = (stage.shop.gateway(), stage.shop.read_nodes());
     let isolated = isolated_write_node(&stage);
-    let (cut_off, ops) = (testkit::client(&isolated.url), testkit::client(&isolated.ops_url));
+    let (cut_off, ops) = (stage.shop.client(&isolated.url), testkit::client(&isolated.ops_url));
     let mut products = Vec::new();
     for number in 0..10 {
         products.push(create(&gateway, &format!("LAMP-{number}")).await.id);

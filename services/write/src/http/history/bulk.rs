@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{HistoryPage, HistoryQuery, connection, cursor, unread};
 use crate::app::App;
 use crate::error::WriteError;
-use crate::http::openapi::ServerProblems;
+use crate::http::openapi::{KeyProblems, ServerProblems};
+use crate::http::allowed::{Allowed, ProductsWrite};
 use crate::store::history;
 
 /// The history of an import or a bulk patch
@@ -18,16 +19,19 @@ use crate::store::history;
     get,
     path = "/bulks/{id}/history",
     tag = "products",
+    security(("key" = [])),
     params(("id" = Uuid, Path, description = "The bulk's id, as its last line of results says"), HistoryQuery),
     responses(
         (status = 200, description = "A page of the history, as of now", body = HistoryPage),
         (status = 400, description = "The id is none, or a query parameter is not valid", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(in crate::http) async fn get_bulk_history(
     State(app): State<App>,
+    _: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<Uuid>,
     ApiQuery(query): ApiQuery<HistoryQuery>,
 ) -> Result<HistoryPage, WriteError> {

@@ -7,7 +7,8 @@ use catalog::ProductId;
 use super::{HistoryPage, HistoryQuery, connection, cursor, unread};
 use crate::app::App;
 use crate::error::WriteError;
-use crate::http::openapi::ServerProblems;
+use crate::http::openapi::{KeyProblems, ServerProblems};
+use crate::http::allowed::{Allowed, ProductsWrite};
 use crate::store::history;
 
 /// The history of a product's price and stock
@@ -18,6 +19,7 @@ use crate::store::history;
     get,
     path = "/products/{id}/history",
     tag = "products",
+    security(("key" = [])),
     params(("id" = ProductId, Path, description = "The product's id"), HistoryQuery),
     responses(
         (status = 200, description = "A page of the history, as of now", body = HistoryPage),
@@ -25,11 +27,13 @@ use crate::store::history;
             content_type = "application/problem+json"),
         (status = 404, description = "There never was such a product", body = Problem,
             content_type = "application/problem+json"),
+        KeyProblems,
         ServerProblems,
     ),
 )]
 pub(in crate::http) async fn get_product_history(
     State(app): State<App>,
+    _: Allowed<ProductsWrite>,
     ApiPath(id): ApiPath<ProductId>,
     ApiQuery(query): ApiQuery<HistoryQuery>,
 ) -> Result<HistoryPage, WriteError> {
