@@ -191,7 +191,7 @@ pub(crate) struct History {
 #[derive(clap::Args, Debug)]
 #[command(
     group(ArgGroup::new("what").args(["product", "bulk"]).required(true)),
-    group(ArgGroup::new("moment").args(["to_version", "before"]).requires("product"))
+    group(ArgGroup::new("moment").args(["to_version", "before"]).requires("product").conflicts_with("bulk"))
 )]
 pub(crate) struct Revert {
     /// The product to take back; needs --to-version or --before

@@ -154,6 +154,16 @@ impl Offer {
     }
 }
 
+impl Current {
+    /// The product as its last known change has left it, if a read node does not know of that yet; nothing if that deleted it.
+    pub(super) fn or_as_left_by(self, last: Option<&Change>) -> Option<Self> {
+        match last.filter(|change| change.version > self.version) {
+            Some(change) => Some(Self { version: change.version, offer: Offer::after(change)? }),
+            None => Some(self),
+        }
+    }
+}
+
 impl BulkChange {
     pub(super) fn new(bulk_id: Uuid, change: &Change) -> Self {
         Self {
@@ -247,6 +257,17 @@ mod tests {
         let mut bulk = BulkChange::new(BULK, first);
         bulk.add(last);
         bulk
+    }
+
+    #[test]
+    fn a_product_is_as_the_history_says_where_that_knows_more() {
+        let seen =
+            |current: Current, last: &Change| current.or_as_left_by(Some(last)).map(|now| (now.version, now.offer));
+        let last = change(6, Some(("2", 9)), Some(("3", 9)));
+        assert_eq!(seen(current(5, "2", 9), &last), Some((6, offer("3", 9))));
+        assert_eq!(seen(current(7, "3", 9), &last), Some((7, offer("3", 9))));
+        assert_eq!(seen(current(5, "2", 9), &change(6, Some(("2", 9)), None)), None);
+        assert_eq!(current(5, "2", 9).or_as_left_by(None).map(|now| now.version), Some(5));
     }
 
     #[test]

@@ -114,12 +114,12 @@ impl Reverter<'_> {
             Ok(Outcome::Skipped(Line { product_id: id, from, to: None, reason: Some(reason) }))
         };
         for attempt in 1..=ATTEMPTS_MAX {
-            // Before its history, which then includes all that led to this version.
-            let Some(current) = self.current(id, attempt > 1).await.with_context(|| unfinished(id))? else {
+            let Some((current, changes)) = self.look(id, undone, attempt > 1).await.with_context(|| unfinished(id))?
+            else {
                 return skipped(None, "there is no such product, or no longer".to_owned());
             };
             let from = current.offer.clone();
-            let to = match self.verdict(id, undone, &current).await.with_context(|| unfinished(id))? {
+            let to = match undone.verdict(&current, changes, self.rules) {
                 Verdict::PutBack(to) => to,
                 Verdict::Unchanged => return Ok(Outcome::Unchanged),
                 Verdict::Skip(reason) => return skipped(Some(from), reason),
@@ -140,6 +140,21 @@ impl Reverter<'_> {
         skipped(None, "others change it all the time".to_owned())
     }
 
+    /// The product and its last changes, as far back as need be; nothing if it is not there.
+    async fn look(&self, id: i64, undone: &Undone, is_fresh: bool) -> anyhow::Result<Option<(Current, Vec<Change>)>> {
+        // In this order the history includes all that led to this version.
+        let Some(current) = self.current(id, is_fresh).await? else { return Ok(None) };
+        let mut pages = Pages::of_product(self.client, id);
+        let mut changes: Vec<Change> = Vec::new();
+        while let Some(page) = pages.next().await? {
+            changes.extend(page);
+            if changes.last().is_some_and(|oldest| undone.reaches(oldest)) {
+                break;
+            }
+        }
+        Ok(current.or_as_left_by(changes.first()).map(|current| (current, changes)))
+    }
+
     /// The product as any read node shows it, or as the primary does: to be `fresh` costs more.
     async fn current(&self, id: i64, is_fresh: bool) -> anyhow::Result<Option<Current>> {
         let no_cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -149,24 +164,6 @@ impl Reverter<'_> {
             return Ok(None);
         }
         Ok(Some(accepted(answer)?.json()?))
-    }
-
-    async fn verdict(&self, id: i64, undone: &Undone, current: &Current) -> anyhow::Result<Verdict> {
-        let mut pages = Pages::of_product(self.client, id);
-        let mut changes: Vec<Change> = Vec::new();
-        while let Some(page) = pages.next().await? {
-            changes.extend(page);
-            if changes.last().is_some_and(|oldest| undone.reaches(oldest)) {
-                break;
-            }
-        }
-        Ok(match undone {
-            Undone::Since(moment) => decide::of_product(*moment, current, &changes, self.rules),
-            Undone::Bulk(bulk) => {
-                changes.retain(|change| change.version >= bulk.first);
-                decide::of_bulk(bulk, current, &changes, self.rules)
-            }
-        })
     }
 
     /// Whether the product still was at this version.
@@ -191,6 +188,16 @@ impl Reverter<'_> {
 }
 
 impl Undone {
+    fn verdict(&self, current: &Current, mut changes: Vec<Change>, rules: Rules) -> Verdict {
+        match self {
+            Self::Since(moment) => decide::of_product(*moment, current, &changes, rules),
+            Self::Bulk(bulk) => {
+                changes.retain(|change| change.version >= bulk.first);
+                decide::of_bulk(bulk, current, &changes, rules)
+            }
+        }
+    }
+
     /// Whether no change older than this one has to be looked at.
     fn reaches(&self, change: &Change) -> bool {
         match self {

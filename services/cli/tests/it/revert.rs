@@ -100,6 +100,20 @@ async fn whoever_is_faster_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_read_node_that_does_not_know_of_the_bulk_yet_misleads_nobody() {
+    let shop = Shop::default();
+    for id in 1..=2 {
+        shop.create(id, "1.00", 5, None);
+        shop.show_as_now(id);
+        shop.change(id, &json!({"price": "2.00"}), Some(BULK));
+    }
+    shop.change(2, &json!({"name": "Renamed"}), None);
+    let output = run(&["revert", "--bulk", BULK, "--json"], &shop.url().await).await;
+    assert_eq!((output.status.code(), &json_of(&output)["put_back"]), (Some(0), &json!(2)));
+    assert_eq!([1, 2].map(|id| shop.offer(id).0), ["1.00", "1.00"]);
+}
+
+#[tokio::test]
 async fn a_product_is_taken_back_to_a_version_or_before_a_time() {
     let shop = Shop::default();
     shop.create(7, "1.00", 5, None);

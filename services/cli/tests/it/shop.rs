@@ -28,6 +28,8 @@ struct Kept {
     patches: Vec<(i64, String, Value)>,
     /// What somebody else does to a product right before the next patch of it.
     races: HashMap<i64, Value>,
+    /// What a read node still shows unless it is asked for what is there now.
+    shown: HashMap<i64, Value>,
     /// Patches of it are answered like this.
     refusing: HashMap<i64, StatusCode>,
 }
@@ -55,6 +57,13 @@ impl Shop {
 
     pub(crate) fn delete(&self, id: i64) {
         self.kept().products.remove(&id);
+    }
+
+    /// From now on a product is shown as it is at this moment.
+    pub(crate) fn show_as_now(&self, id: i64) {
+        let mut kept = self.kept();
+        let product = kept.products[&id].clone();
+        kept.shown.insert(id, product);
     }
 
     pub(crate) fn race(&self, id: i64, patch: Value) {
@@ -104,8 +113,10 @@ fn problem(status: StatusCode, detail: &str) -> Response {
     (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
 }
 
-async fn product(State(shop): State<Shop>, Path(id): Path<i64>) -> Response {
-    match shop.kept().products.get(&id) {
+async fn product(State(shop): State<Shop>, Path(id): Path<i64>, headers: HeaderMap) -> Response {
+    let kept = shop.kept();
+    let shown = kept.shown.get(&id).filter(|_| !headers.contains_key(header::CACHE_CONTROL));
+    match shown.or_else(|| kept.products.get(&id)) {
         Some(product) => Json(product).into_response(),
         None => problem(StatusCode::NOT_FOUND, "there is no such product"),
     }
