@@ -97,8 +97,6 @@ pub(crate) fn line(bulk: Bulk, status: Option<StatusCode>) {
 pub(crate) fn key_lookup(result: KeyLookup) {
     metrics::counter!(KEY_LOOKUPS, "result" => result.word()).increment(1);
 }
-    }
-}
 
 impl KeyLookup {
     const fn word(self) -> &'static str {
