@@ -7,6 +7,7 @@ use catalog::{PatchLine, ProductId, ProductName, Sku};
 use super::command::{Action, Author, Command, Once, Outcome, no_product};
 use super::together::{Outcomes, decided, ids, in_halves, in_time, outcomes, store, store_locked};
 use crate::app::Primary;
+use crate::counts;
 use crate::error::WriteError;
 use crate::store::fault::Fault;
 use crate::store::products;
@@ -71,6 +72,7 @@ impl Batch<'_> {
         let mut stuck = Vec::new();
         for product in by_product(waiting) {
             if stuck.is_empty() {
+                counts::held(product.len());
                 let store = |commands| in_time(store_waiting(primary.clone(), commands));
                 stuck.extend(self.run(product, store).await);
             } else {

@@ -71,7 +71,7 @@ impl IntoResponses for ServerProblems {
             ("429", "This address asks too often; `Retry-After` says when to try again"),
             (
                 "503",
-                "The database is away or busy, or too many changes are waiting; `Retry-After` says when to try again",
+                "The database is away or busy, or too many changes are under way; `Retry-After` says when to try again",
             ),
             ("504", "The service took too long; a change may or may not have been stored"),
         ]

@@ -22,6 +22,9 @@ pub(crate) async fn lamps(shop: &Shop, count: usize) -> Vec<i64> {
     created.iter().map(|result| result["id"].as_i64().unwrap()).collect()
 }
 
+/// Of the history: version, actor, reason, and price, currency and stock before and after.
+type Row = (i64, String, Option<String>, i64, String, i32, i64, String, i32);
+
 pub(crate) fn statuses(results: &[Value]) -> Vec<i64> {
     results.iter().filter_map(|result| result["status"].as_i64()).collect()
 }
@@ -100,7 +103,6 @@ async fn a_bulk_leaves_the_same_events_and_history_as_single_patches(db: PgPool)
     assert_eq!(of(ids[0]).collect::<Vec<_>>(), of(ids[1]).collect::<Vec<_>>());
     assert_eq!(of(ids[0]).count(), 3);
 
-    type Row = (i64, String, Option<String>, i64, String, i32, i64, String, i32);
     let history = async |id: i64| -> Vec<Row> {
         let sql =
             "select version, actor, reason, price_from, currency_from, stock_from, price_to, currency_to, stock_to
@@ -177,9 +179,8 @@ async fn one_line_that_the_database_refuses_fails_alone(db: PgPool) {
     let shop = Shop::new(db.clone());
     lamps(&shop, 300).await;
     sqlx::query("alter table products add check (stock <> 77)").execute(&db).await.unwrap();
-    let results = shop
-        .patch_all("", (0..300).map(|at| format!("{{\"sku\":\"LAMP-{at}\",\"stock\":{at}}}\n")).collect::<String>())
-        .await;
+    let line = |at| format!("{{\"sku\":\"LAMP-{at}\",\"stock\":{at}}}\n");
+    let results = shop.patch_all("", (0..300).map(line).collect::<String>()).await;
 
     let refused: Vec<&Value> =
         results.iter().filter(|result| result["status"].as_i64().is_some_and(|status| status != 200)).collect();

@@ -16,7 +16,8 @@ use crate::bulk::{lamps, statuses};
 use crate::shop::{Shop, results};
 
 fn lines(ats: impl Iterator<Item = usize>) -> String {
-    ats.map(|at| format!("{{\"sku\":\"LAMP-{at}\",\"stock_delta\":1}}\n")).collect()
+    let line = |at| format!("{{\"sku\":\"LAMP-{at}\",\"stock_delta\":1}}\n");
+    ats.map(line).collect()
 }
 
 #[sqlx::test(migrations = "../../migrations")]
