@@ -33,14 +33,11 @@ use crate::error::WriteError;
     post,
     path = "/products",
     tag = "products",
-<<<<<<< ours
     security(("key" = [])),
-=======
     params(
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters, new for each product or import"),
     ),
->>>>>>> theirs
     request_body(content((NewProduct = "application/json"), (ImportLines = "application/x-ndjson"))),
     responses(
         (status = 201, description = "The product was created", body = Product, headers(

@@ -55,15 +55,11 @@ pub(super) struct Options {
     patch,
     path = "/products",
     tag = "products",
-<<<<<<< ours
     security(("key" = [])),
-    params(Options),
-=======
     params(
         Options,
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, new for each bulk"),
     ),
->>>>>>> theirs
     request_body(content = PatchManyLines, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "The lines are answered, each by a `BulkResult`", body = BulkResult,
