@@ -159,13 +159,13 @@ fn what_a_path_takes_is_told_for_both_services_together() {
     let running = Running::start(&[upstream("read").0], &[upstream("write").0]);
 
     for (request, status, methods) in [
-        ("OPTIONS /products HTTP/1.1", "204", "GET, HEAD, OPTIONS, POST"),
+        ("OPTIONS /products HTTP/1.1", "204", "GET, HEAD, OPTIONS, POST, PATCH"),
         ("OPTIONS /products/search?q=x HTTP/1.1", "204", "GET, HEAD, OPTIONS"),
         ("PUT /products/1?x=1 HTTP/1.1", "405", "GET, HEAD, OPTIONS, PATCH, DELETE"),
         ("PATCH /products/search HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
         ("OPTIONS /keys HTTP/1.1", "204", "GET, HEAD, OPTIONS, POST"),
         ("GET /keys/0123456789ab HTTP/1.1", "405", "DELETE, OPTIONS"),
-        ("TRACE /products HTTP/1.1", "405", "GET, HEAD, OPTIONS, POST"),
+        ("TRACE /products HTTP/1.1", "405", "GET, HEAD, OPTIONS, POST, PATCH"),
         ("OPTIONS /products/1/history HTTP/1.1", "204", "GET, HEAD, OPTIONS"),
         ("PATCH /bulks/1/history?limit=5 HTTP/1.1", "405", "GET, HEAD, OPTIONS"),
     ] {
@@ -226,21 +226,23 @@ fn the_gateways_own_errors_are_problems() {
 
 #[test]
 fn answer_lines_arrive_while_the_body_is_still_being_sent() {
-    let running = Running::start(&ports::free(1), &[echoing_lines()]);
-    let mut stream = connect(running.gateway.port);
-    write!(stream, "POST /products HTTP/1.1\r\nHost: catalog\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for method in ["POST", "PATCH"] {
+        let running = Running::start(&ports::free(1), &[echoing_lines()]);
+        let mut stream = connect(running.gateway.port);
+        write!(stream, "{method} /products HTTP/1.1\r\nHost: catalog\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
 
-    for line in ["first", "second", "third"] {
-        write!(stream, "{:x}\r\n{line}\r\n", line.len()).unwrap();
-        if line == "first" {
-            assert!(read_head(&mut reader).starts_with("HTTP/1.1 200"));
+        for line in ["first", "second", "third"] {
+            write!(stream, "{:x}\r\n{line}\r\n", line.len()).unwrap();
+            if line == "first" {
+                assert!(read_head(&mut reader).starts_with("HTTP/1.1 200"));
+            }
+            assert_eq!(read_chunk(&mut reader), line);
         }
-        assert_eq!(read_chunk(&mut reader), line);
-    }
-    write!(stream, "0\r\n\r\n").unwrap();
+        write!(stream, "0\r\n\r\n").unwrap();
 
-    assert_eq!(read_chunk(&mut reader), "");
+        assert_eq!(read_chunk(&mut reader), "");
+    }
 }
 
 /// Asks on one connection again and again, and on a new one only after an answer that says so.

@@ -46,8 +46,10 @@ pub(crate) enum Command {
     Export(Export),
     /// Show one product
     Get(Get),
-    /// Change fields of one product
-    Patch(Patch),
+    /// Change fields of one product, or of many from a CSV or NDJSON file
+    ///
+    /// Exit code: 0 if all is accepted, 1 if some is refused, 2 if it could not be completed.
+    Patch(Box<Patch>),
     /// Print changes as they happen
     Watch(Watch),
     /// Print the prices and stocks that a product had, the newest change first
@@ -145,8 +147,24 @@ pub(crate) struct Get {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Patch {
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
-    pub(crate) id: i64,
+    #[arg(value_parser = clap::value_parser!(i64).range(1..), required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) id: Option<i64>,
+    #[command(flatten)]
+    pub(crate) fields: PatchFields,
+    #[command(flatten)]
+    pub(crate) file: PatchFile,
+    /// Why, for the product's history; with --file for the rows that give none
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// However often the same is sent with this key, it is done once; with --file each row, and the default is a new key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// Of one product.
+#[derive(clap::Args, Debug)]
+#[group(id = "one", multiple = true, conflicts_with = "file")]
+pub(crate) struct PatchFields {
     /// A decimal amount, such as 19.99
     #[arg(long)]
     pub(crate) price: Option<String>,
@@ -154,8 +172,11 @@ pub(crate) struct Patch {
     #[arg(long)]
     pub(crate) currency: Option<String>,
     /// Units on hand
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "stock_delta")]
     pub(crate) stock: Option<i64>,
+    /// Units that come in, or go out if negative
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) stock_delta: Option<i64>,
     #[arg(long)]
     pub(crate) name: Option<String>,
     #[arg(long)]
@@ -170,6 +191,27 @@ pub(crate) struct Patch {
     /// Empty a field; may be repeated
     #[arg(long, value_name = "FIELD")]
     pub(crate) clear: Vec<Clearable>,
+    /// Only if the product is at this version
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) if_match: Option<i64>,
+}
+
+/// Of many products.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PatchFile {
+    /// A `.csv` or `.ndjson` file, plain or gzip, or `-` for standard input; each row names a product by id or sku, and an
+    /// empty cell leaves its field as it is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Default: from the file's name
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) format: Option<Format>,
+    /// Change nothing; say what would be accepted and refused
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) dry_run: bool,
+    /// Show no progress and no summary, only refused rows
+    #[arg(long, short, conflicts_with = "id")]
+    pub(crate) quiet: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -297,6 +339,9 @@ mod tests {
             "freshet --json get 7",
             "freshet get --sku LAMP-1",
             "freshet patch 7 --price 19.99 --currency USD --stock 4 --clear brand --clear image_url",
+            "freshet patch 7 --stock-delta -1 --reason sold --if-match 4 --idempotency-key order-1",
+            "freshet patch --file prices.csv",
+            "freshet patch --file - --format ndjson --dry-run --quiet --reason sale --idempotency-key k --json",
             "freshet watch --nats-url nats://127.0.0.1:4222",
             "freshet history 7 -n 50",
             "freshet revert --product 7 --to-version 3 --dry-run",
@@ -329,6 +374,20 @@ mod tests {
             "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --to-version 3",
             "freshet revert --bulk 01890a5d-ac96-774b-bcce-b302099a8057 --product 7",
             "freshet revert --bulk 7",
+        ] {
+            assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_of_one_product_or_of_a_file() {
+        for line in [
+            "freshet patch",
+            "freshet patch 7 --file prices.csv",
+            "freshet patch --file prices.csv --price 1",
+            "freshet patch --file prices.csv --if-match 1",
+            "freshet patch 7 --price 1 --dry-run",
+            "freshet patch 7 --stock 1 --stock-delta 1",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
         }

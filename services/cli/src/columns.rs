@@ -6,13 +6,32 @@ use serde_json::Value;
 pub(crate) const COLUMNS: [&str; 9] =
     ["sku", "name", "description", "brand", "category", "price", "currency", "stock", "image_url"];
 
+/// What `patch --file` reads.
+pub(crate) const PATCH_COLUMNS: [&str; 13] = [
+    "id",
+    "sku",
+    "name",
+    "description",
+    "brand",
+    "category",
+    "price",
+    "currency",
+    "stock",
+    "stock_delta",
+    "image_url",
+    "reason",
+    "if_match",
+];
+
+const INTEGERS: [&str; 4] = ["id", "stock", "stock_delta", "if_match"];
+
 /// An empty cell is null. Money stays text; a stock that is no number too, so that the server says what is allowed.
 pub(crate) fn value_of(column: &str, cell: &str) -> Value {
     if cell.is_empty() {
         return Value::Null;
     }
     match cell.parse::<i64>() {
-        Ok(number) if column == "stock" => number.into(),
+        Ok(number) if INTEGERS.contains(&column) => number.into(),
         _ => cell.into(),
     }
 }

@@ -1,6 +1,7 @@
 //! `freshet`: the catalogue from the command line.
 
 mod args;
+mod bulk;
 mod columns;
 mod export;
 mod failure;
@@ -10,6 +11,7 @@ mod import;
 mod keys;
 mod output;
 mod patch;
+mod patch_file;
 mod revert;
 mod stack;
 mod watch;
@@ -24,7 +26,7 @@ use crate::args::{Args, Command};
 async fn main() -> ExitCode {
     let Args { target, command } = Args::parse();
     let done = match command {
-        Command::Import(import) => import::run(import, &target).await,
+        Command::Import(import) => import::run(&import, &target).await,
         Command::Export(export) => export::run(&export, &target).await,
         Command::Get(get) => get::run(&get, &target).await,
         Command::Patch(patch) => patch::run(&patch, &target).await,

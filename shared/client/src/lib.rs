@@ -101,19 +101,31 @@ impl Client {
         }
     }
 
-    /// Posts a stream of lines and reads the answer's lines while the body is still being written.
-    ///
-    /// Chunks of `lines` hold whole lines with their newline. Each is taken only when the server has room for it.
+    /// [`Client::stream_lines`] by POST.
     pub async fn stream_ndjson(
         &self,
         path: &str,
         lines: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<NdjsonAnswer, ClientError> {
+        self.stream_lines(Method::POST, path, HeaderMap::new(), lines).await
+    }
+
+    /// Sends a stream of lines and reads the answer's lines while the body is still being written.
+    ///
+    /// Chunks of `lines` hold whole lines with their newline. Each is taken only when the server has room for it.
+    pub async fn stream_lines(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        lines: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<NdjsonAnswer, ClientError> {
         let url = url::join(&self.base, path)?;
         let ndjson = HeaderValue::from_static("application/x-ndjson");
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, ndjson.clone()), (header::ACCEPT, ndjson)]);
+        headers.insert(header::CONTENT_TYPE, ndjson.clone());
+        headers.insert(header::ACCEPT, ndjson);
         let body = StreamBody::new(lines.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)))).boxed_unsync();
-        let answer = self.send(Method::POST, &url, headers, body).await?;
+        let answer = self.send(method, &url, headers, body).await?;
         Ok(NdjsonAnswer::new(answer, url.to_string()))
     }
 

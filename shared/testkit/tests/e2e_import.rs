@@ -72,6 +72,14 @@ async fn every_imported_product_is_served_by_every_read_node_field_by_field() {
     let lines = String::from_utf8(lines.into_response().await.unwrap().body.to_vec()).unwrap();
     let created: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     let id = created["id"].as_i64().unwrap();
+    let line = format!("{{\"id\":{id},\"price\":\"2.00\"}}\n");
+    for (path, expected) in [("/products?dry_run=true", "\"dry_run\":true"), ("/products", "\"bulk_id\":")] {
+        let lines = futures_util::stream::iter([line.clone().into()]);
+        let answer = again.stream_lines(http::Method::PATCH, path, http::HeaderMap::new(), lines).await.unwrap();
+        let answer = String::from_utf8(answer.into_response().await.unwrap().body.to_vec()).unwrap();
+        assert!(answer.contains("\"status\":200") && answer.contains("\"version\":2"), "{answer}");
+        assert!(answer.contains(expected), "a query is not lost on the way: {answer}");
+    }
     again.request(http::Method::DELETE, &format!("/products/{id}"), http::HeaderMap::new(), "").await.unwrap();
 
     for node in &urls.read {

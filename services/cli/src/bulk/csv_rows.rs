@@ -6,8 +6,8 @@ use anyhow::bail;
 use csv::{ErrorKind, StringRecord};
 use serde_json::{Map, Value};
 
-use super::Row;
-use crate::columns::{COLUMNS, value_of};
+use super::{Row, RowForm};
+use crate::columns::value_of;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -15,13 +15,13 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 ///
 /// # Errors
 /// The header names an unknown column, or one twice.
-pub(crate) fn read(source: impl BufRead) -> anyhow::Result<impl Iterator<Item = io::Result<Row>>> {
+pub(crate) fn read(source: impl BufRead, form: RowForm) -> anyhow::Result<impl Iterator<Item = io::Result<Row>>> {
     let mut reader = csv::Reader::from_reader(source);
     let columns: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(|name| name.trim_start_matches(BYTE_ORDER_MARK).to_owned()).collect(),
         Err(error) => bail!("the header cannot be read: {error}"),
     };
-    check(&columns)?;
+    check(&columns, form.columns)?;
     let mut record = StringRecord::new();
     let mut is_over = false;
     Ok(std::iter::from_fn(move || {
@@ -32,7 +32,7 @@ pub(crate) fn read(source: impl BufRead) -> anyhow::Result<impl Iterator<Item = 
             Ok(false) => None,
             Ok(true) => {
                 let line = record.position().map_or(0, csv::Position::line);
-                Some(Ok(Row { line, json: Ok(to_json(&columns, &record)) }))
+                Some(Ok(Row { line, json: Ok(to_json(&columns, &record, &form)) }))
             }
             Err(error) => {
                 let row = refused(error);
@@ -43,13 +43,13 @@ pub(crate) fn read(source: impl BufRead) -> anyhow::Result<impl Iterator<Item = 
     }))
 }
 
-fn check(columns: &[String]) -> anyhow::Result<()> {
-    let allowed = COLUMNS.join(", ");
+fn check(columns: &[String], known: &[&str]) -> anyhow::Result<()> {
+    let allowed = known.join(", ");
     if columns.is_empty() {
         bail!("the file is empty; its first line must name columns out of {allowed}");
     }
     for (at, column) in columns.iter().enumerate() {
-        if !COLUMNS.contains(&column.as_str()) {
+        if !known.contains(&column.as_str()) {
             bail!("the column {column:?} is not known; allowed are {allowed}");
         }
         if columns[..at].contains(column) {
@@ -59,9 +59,12 @@ fn check(columns: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn to_json(columns: &[String], record: &StringRecord) -> Vec<u8> {
-    let fields: Map<String, Value> =
-        columns.iter().zip(record).map(|(column, cell)| (column.clone(), value_of(column, cell))).collect();
+fn to_json(columns: &[String], record: &StringRecord, form: &RowForm) -> Vec<u8> {
+    let cells = columns.iter().zip(record).filter(|(_, cell)| form.is_empty_null || !cell.is_empty());
+    let mut fields: Map<String, Value> = cells.map(|(column, cell)| (column.clone(), value_of(column, cell))).collect();
+    if let Some(reason) = &form.reason {
+        fields.entry("reason").or_insert_with(|| reason.clone().into());
+    }
     serde_json::to_vec(&fields).expect("a map of texts and numbers always serializes")
 }
 
@@ -83,14 +86,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::columns::{COLUMNS, PATCH_COLUMNS};
+
+    const IMPORT: RowForm = RowForm { columns: &COLUMNS, is_empty_null: true, reason: None };
 
     fn rows(text: &[u8]) -> Vec<(u64, Result<Value, String>)> {
-        let rows = read(text).expect("a good header").map(|row| row.expect("memory does not break off"));
+        rows_of(text, IMPORT)
+    }
+
+    fn rows_of(text: &[u8], form: RowForm) -> Vec<(u64, Result<Value, String>)> {
+        let rows = read(text, form).expect("a good header").map(|row| row.expect("memory does not break off"));
         rows.map(|row| (row.line, row.json.map(|json| serde_json::from_slice(&json).expect("JSON")))).collect()
     }
 
     fn refusal(header: &str) -> String {
-        read(header.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default()
+        read(header.as_bytes(), IMPORT).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -101,6 +111,19 @@ mod tests {
             [
                 (2, Ok(json!({"stock": 4, "sku": "LAMP-1", "price": "19.90", "brand": null}))),
                 (3, Ok(json!({"stock": "many", "sku": "B,\"2\"", "price": "5", "brand": "Lumo"}))),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_a_patch_an_empty_cell_says_nothing_and_a_reason_is_given_where_there_is_none() {
+        let form = RowForm { columns: &PATCH_COLUMNS, is_empty_null: false, reason: Some("sale".to_owned()) };
+        let text = "id,sku,price,stock_delta,if_match,reason\n7,,1.50,,3,\n,A,,-2,*,broken\n";
+        assert_eq!(
+            rows_of(text.as_bytes(), form),
+            [
+                (2, Ok(json!({"id": 7, "price": "1.50", "if_match": 3, "reason": "sale"}))),
+                (3, Ok(json!({"sku": "A", "stock_delta": -2, "if_match": "*", "reason": "broken"}))),
             ]
         );
     }

@@ -24,6 +24,7 @@ const PROGRESS_EVERY: u64 = 128;
 /// One line of the answer; a line without a status belongs to no row.
 #[derive(Deserialize)]
 struct Answer {
+    bulk_id: Option<String>,
     status: Option<u16>,
     sku: Option<String>,
     problem: Option<Problem>,
@@ -37,15 +38,12 @@ pub(crate) async fn follow(
     mut lines: Lines,
     mut pump: Pump,
     report: &Mutex<Report>,
+    advice: &str,
     progress: &ProgressBar,
 ) -> anyhow::Result<()> {
     let confirmed = || report.lock().expect("no thread panics with the report in hand").confirmed();
     let unfinished = || {
-        format!(
-            "the import is incomplete: {} rows are confirmed, later ones may or may not be stored; \
-             importing the same file again is safe",
-            confirmed()
-        )
+        format!("this is incomplete: {} rows are confirmed, later ones may or may not be stored; {advice}", confirmed())
     };
     loop {
         let next = patiently(lines.next(), &pump.sent).await.with_context(unfinished)?;
@@ -54,7 +52,10 @@ pub(crate) async fn follow(
         let answer: Answer = serde_json::from_slice(&line)
             .with_context(|| format!("this is no result line: {}", String::from_utf8_lossy(&line)))
             .with_context(unfinished)?;
-        let Some(status) = answer.status else { continue };
+        let Some(status) = answer.status else {
+            report.lock().expect("no thread panics with the report in hand").end(answer.bulk_id);
+            continue;
+        };
         let Ok(row) = pump.sent.try_recv() else { bail!("the server answered more rows than were sent") };
         record(report, row, status, answer);
         if confirmed().is_multiple_of(PROGRESS_EVERY) {

@@ -28,12 +28,26 @@ pub(crate) struct Report {
     /// Of all refused rows, those that the server answered.
     answered_refused: u64,
     refused: u64,
+    /// Of those, the ones that the server could not do.
+    failed: u64,
     refusals: Vec<Refusal>,
+    is_dry: bool,
+    /// Under which the changes stand in the products' history.
+    bulk_id: Option<String>,
 }
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), accepted: 0, answered_refused: 0, refused: 0, refusals: Vec::new() }
+    pub(crate) fn new(is_dry: bool) -> Self {
+        Self {
+            begun: Instant::now(),
+            accepted: 0,
+            answered_refused: 0,
+            refused: 0,
+            failed: 0,
+            refusals: Vec::new(),
+            is_dry,
+            bulk_id: None,
+        }
     }
 
     pub(crate) fn accept(&mut self) {
@@ -47,6 +61,7 @@ impl Report {
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         self.refused += 1;
+        self.failed += u64::from(refusal.status.is_some_and(|status| status >= 500));
         if self.refusals.len() < REFUSALS_MAX {
             self.refusals.push(refusal);
         }
@@ -55,6 +70,15 @@ impl Report {
     /// Rows that the server answered, either way.
     pub(crate) fn confirmed(&self) -> u64 {
         self.accepted + self.answered_refused
+    }
+
+    pub(crate) fn end(&mut self, bulk_id: Option<String>) {
+        self.bulk_id = bulk_id;
+    }
+
+    /// Whether to send the same again may help.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -77,6 +101,8 @@ impl Report {
                 "rows_per_second": self.rows_per_second(),
                 "refusals": self.refusals,
                 "refusals_left_out": left_out,
+                "dry_run": self.is_dry,
+                "bulk_id": self.bulk_id,
             });
             return print_line(report.to_string());
         }
@@ -89,10 +115,12 @@ impl Report {
         if !is_quiet {
             let (accepted, refused) = (grouped(self.accepted), grouped(self.refused));
             let seconds = self.begun.elapsed().as_secs_f64();
-            print_line(format!(
-                "{accepted} accepted, {refused} refused in {seconds:.1} s ({} rows/s)",
-                grouped(self.rows_per_second())
-            ))?;
+            let rate = grouped(self.rows_per_second());
+            let dry = if self.is_dry { "dry run, nothing was changed: " } else { "" };
+            print_line(format!("{dry}{accepted} accepted, {refused} refused in {seconds:.1} s ({rate} rows/s)"))?;
+            if let Some(bulk_id) = &self.bulk_id {
+                print_line(format!("bulk id {bulk_id}"))?;
+            }
         }
         Ok(())
     }

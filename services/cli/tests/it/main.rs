@@ -6,6 +6,7 @@ mod export;
 mod history;
 mod import;
 mod keys;
+mod patch;
 mod revert;
 mod shop;
 
