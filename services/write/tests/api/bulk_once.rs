@@ -97,7 +97,7 @@ async fn refusals_are_repeated_another_text_is_refused_and_what_could_not_be_rea
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn the_same_bulk_sent_twice_at_a_time_is_done_once(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     lamps(&shops[0], 500).await;
     let whole: String = (0..500).chain(0..500).map(line).collect();
     let (first, second) = tokio::join!(shops[0].patch_all("k", whole.clone()), shops[1].patch_all("k", whole.clone()));
@@ -116,7 +116,8 @@ async fn a_line_that_another_request_with_the_key_is_doing_waits_for_its_answer(
     let mut other = db.begin().await.unwrap();
     sqlx::query(
         "insert into idempotency (actor, key, line, request, status, body, created_at)
-         values ('anybody', 'k', 2, '', 200, '', now())",
+         select name || ' (' || id || ')', 'k', 2, '', 200, '', now()
+         from api_keys",
     )
     .execute(&mut *other)
     .await
@@ -154,7 +155,7 @@ async fn an_import_with_a_key_creates_and_changes_each_line_once(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn the_same_import_sent_twice_at_a_time_creates_everything_once(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     let new = |at: usize| format!("{{\"sku\":\"S-{at}\",\"name\":\"Lamp\",\"price\":\"1\"}}\n");
     let whole: String = (0..1_200).map(new).collect();
     let (first, second) =

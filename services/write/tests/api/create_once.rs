@@ -12,7 +12,10 @@ const LAMP: &str = r#"{"sku":"LAMP-1","name":"Lamp","price":"19.99","stock":4}"#
 
 impl Shop {
     async fn create_once(&self, key: &str, json: &str) -> Answer {
-        let request = Request::post("/products").header(header::CONTENT_TYPE, JSON).header("idempotency-key", key);
+        let request = Request::post("/products")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key().await))
+            .header(header::CONTENT_TYPE, JSON)
+            .header("idempotency-key", key);
         let request = request.body(Body::from(json.to_owned())).unwrap();
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
@@ -59,7 +62,7 @@ async fn a_sku_that_was_taken_stays_the_answer_under_the_key(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn of_creations_with_one_key_that_come_together_one_is_done_and_all_get_its_answer(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     for round in 0..10 {
         let (key, lamp) = (format!("order-{round}"), LAMP.replace("LAMP-1", &format!("LAMP-{round}")));
         let answers = join_all((0..6).map(|client| shops[client % 2].create_once(&key, &lamp))).await;

@@ -85,7 +85,7 @@ async fn what_changes_neither_price_nor_stock_leaves_no_row(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn the_history_adds_up_whichever_instance_takes_which_patch(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     let ids = [shops[0].lamp().await, {
         let fan = r#"{"sku":"FAN-1","name":"Fan","price":"30","stock":100}"#;
         shops[1].post(fan).await.json()["id"].as_i64().unwrap()

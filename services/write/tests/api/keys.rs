@@ -62,7 +62,7 @@ async fn every_operation_answers_every_kind_of_bad_key_in_the_same_words(db: PgP
     let bad_keys = bad_keys(&shop).await;
     let keys: i64 =
         sqlx::query_scalar("select count(*) from api_keys where revoked_at is null").fetch_one(&db).await.unwrap();
-    assert_eq!(operations().len(), 6);
+    assert_eq!(operations().len(), 9);
     let mut told = Vec::new();
     for (method, path) in operations() {
         for bad_key in &bad_keys {

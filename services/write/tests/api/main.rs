@@ -17,6 +17,7 @@ mod keys_shared;
 mod patch;
 mod refuse;
 mod safe;
+mod serial;
 mod shop;
 mod socket;
 mod token;

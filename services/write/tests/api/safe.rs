@@ -1,24 +1,10 @@
 //! Changes that say what they depend on, and requests that are done once however often they come.
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use futures_util::future::join_all;
 use sqlx::PgPool;
-use tower::ServiceExt;
 
-use crate::shop::{Answer, MERGE_PATCH, Shop};
-
-impl Shop {
-    async fn change(&self, method: Method, id: i64, headers: &[(&str, &str)], json: &str) -> Answer {
-        let mut request =
-            Request::builder().method(method).uri(format!("/products/{id}")).header(header::CONTENT_TYPE, MERGE_PATCH);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::from(json.to_owned())).unwrap();
-        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
-    }
-}
+use crate::shop::Shop;
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn a_stale_version_is_refused_with_the_product_as_it_is(db: PgPool) {
@@ -59,7 +45,7 @@ async fn what_is_not_wanted_is_left_out_of_the_answer(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn four_units_and_a_hundred_and_twenty_buyers_at_two_instances_leave_exactly_zero(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     let id = shops[0].lamp().await;
 
     let buy = |buyer: usize| shops[buyer % 2].change(Method::PATCH, id, &[], r#"{"stock_delta":-1}"#);
@@ -125,7 +111,7 @@ async fn refusals_and_deletes_are_answers_that_are_repeated_too(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn of_requests_with_one_key_that_come_together_one_is_done_and_all_get_its_answer(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     let id = shops[0].lamp().await;
     for round in 0..10 {
         let key = format!("order-{round}");

@@ -47,6 +47,13 @@ impl Shop {
         Self { app, router, key: OnceCell::new() }
     }
 
+    /// Two instances of one database, and a client that uses both with one key.
+    pub(crate) async fn two(db: &PgPool) -> [Self; 2] {
+        let first = Self::new(db.clone());
+        let second = Self::new(db.clone()).with_key(first.key().await);
+        [first, second]
+    }
+
     /// With a key of another instance's, where none can be made.
     pub(crate) fn with_key(self, key: &str) -> Self {
         Self { key: OnceCell::new_with(Some(key.to_owned())), ..self }
@@ -86,6 +93,20 @@ impl Shop {
         Answer::read(self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
     }
 
+    /// Changes one product, with these headers.
+    pub(crate) async fn change(&self, method: Method, id: i64, headers: &[(&str, &str)], json: &str) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/products/{id}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key().await))
+            .header(header::CONTENT_TYPE, MERGE_PATCH);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(json.to_owned())).unwrap();
+        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
     pub(crate) async fn post(&self, json: &str) -> Answer {
         self.send(Method::POST, "/products", JSON, json.to_owned()).await
     }
@@ -122,7 +143,11 @@ impl Shop {
 
     /// Begins a stream of lines; its answer can be read while `body` is still being made.
     pub(crate) async fn stream(&self, method: Method, path: &str, key: &str, body: impl Into<Body>) -> Response {
-        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, NDJSON);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key().await))
+            .header(header::CONTENT_TYPE, NDJSON);
         if !key.is_empty() {
             request = request.header("idempotency-key", key);
         }

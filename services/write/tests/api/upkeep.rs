@@ -118,7 +118,7 @@ async fn a_month_goes_when_all_of_it_is_older_than_what_is_kept(db: PgPool) {
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn writes_go_on_while_their_month_is_made_and_others_are_made_and_dropped(db: PgPool) {
-    let shops = [Shop::new(db.clone()), Shop::new(db.clone())];
+    let shops = Shop::two(&db).await;
     let id = shops[0].lamp().await;
     let present = now(&db).await;
     let past = present - Duration::from_hours(24 * 31 * 40);
