@@ -1,6 +1,9 @@
 //! Every statement that this service sends to Postgres.
 
+mod list;
+mod matches;
 mod page;
+mod paths;
 mod position;
 mod product;
 mod snapshot;

@@ -1,4 +1,4 @@
-//! The rows of one page of a list.
+//! The rows of one page of a list or a search.
 //!
 //! Built at run time and not checked by `query!`: each order with each set of filters is a statement of its own, so that
 //! Postgres plans it for the index that serves it. Every value is bound; only words of this file become SQL.
@@ -8,13 +8,14 @@ use events::Epoch;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 
+use super::list::{list, list_page};
+use super::matches::{Among, push_matches};
 use super::position::position_after;
 use super::snapshot::Snapshot;
 use super::tally::{count_up_to, tally};
 use super::{read_epoch, terms};
 use crate::pages::{
-    Begin, COUNTED_MAX, Count, Filters, Found, LastSeen, Listing, PageQuery, Reach, SPARE, Sort, SortKey, Stage, Tally,
-    Terms, Words,
+    Begin, Filters, Found, LastSeen, Listing, PageQuery, Reach, SPARE, Sort, SortKey, Stage, Tally, Terms, Words,
 };
 
 /// So many that have all the words are enough.
@@ -24,7 +25,7 @@ const ENOUGH: u64 = 10;
 pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Result<(Epoch, Listing), sqlx::Error> {
     let is_simple = query.words.is_none() && query.wanted.is_nothing() && !query.filters.are_narrow();
     let (epoch, stage, found, tally) = if is_simple {
-        let Fetched { epoch, found, .. } = fetch(connection, list(query)).await?;
+        let Fetched { epoch, found, .. } = fetch(connection, list(query, Among::Listing { paths: None })).await?;
         (epoch, None, found, Tally::default())
     } else {
         // What is found decides what is looked for next, all in one snapshot.
@@ -41,45 +42,7 @@ pub(crate) async fn page(connection: &mut PgConnection, query: &PageQuery) -> Re
 }
 
 /// What a snapshot shows.
-type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
-
-/// The products of a list, gathered and then sorted if they are few, or else in the order of an index until there are enough.
-///
-/// Left to itself Postgres guesses, and walks an index from end to end where a brand stands at the end of it.
-async fn list_page(snapshot: &mut Snapshot<'_>, query: &PageQuery) -> Result<Shown, sqlx::Error> {
-    let is_narrow = query.filters.are_narrow();
-    // What is gathered from the beginning is counted by that.
-    let is_counted_gathered = is_narrow && query.sort != Sort::Name && !matches!(query.begin, Begin::After(_));
-    let is_counted = query.wanted.count == Some(Count::Exact) || is_narrow && query.sort == Sort::Name;
-    let mut counted = None;
-    if is_counted && !is_counted_gathered {
-        counted = Some(count_up_to(snapshot, &query.filters, None, COUNTED_MAX + 1).await?);
-    }
-    let mut fetched = None;
-    if is_narrow && counted.is_none_or(|counted| counted <= gathered_max(query)) {
-        let gathered = fetch(snapshot.next().await?, gathered_list(query)).await?;
-        if is_counted_gathered {
-            counted = gathered.gathered;
-        }
-        if gathered.gathered.is_some_and(|gathered| gathered <= COUNTED_MAX) {
-            fetched = Some(gathered);
-        }
-    }
-    let Fetched { epoch, found, .. } = match fetched {
-        Some(fetched) => fetched,
-        None => fetch(snapshot.next().await?, list(query)).await?,
-    };
-    Ok((epoch, None, found, tally(snapshot, query, None, counted).await?))
-}
-
-/// More are not gathered: names stand in no index together with what they are filtered by, so each is looked up. A brand is
-/// worth it, since it often stands in the name, and so all its products may stand at the end of the list.
-const fn gathered_max(query: &PageQuery) -> u64 {
-    match query.sort {
-        Sort::Name if query.filters.brand.is_none() => COUNTED_MAX / 2,
-        _ => COUNTED_MAX,
-    }
-}
+pub(super) type Shown = (Epoch, Option<Stage>, Vec<Found>, Tally);
 
 /// The products that have the words: looked for step by step further, until there are enough.
 async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Words) -> Result<Shown, sqlx::Error> {
@@ -91,7 +54,7 @@ async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Wor
         let Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
         let is_last = reach == Reach::Some || terms.mean_nothing();
         if is_last || is_enough(snapshot, query, words, &asked, &found).await? {
-            let tally = tally(snapshot, query, Some(&asked), None).await?;
+            let tally = tally(snapshot, query, Among::Found(&asked), None).await?;
             return Ok((epoch, Some(Stage { terms, reach }), found, tally));
         }
         reach = match reach {
@@ -119,11 +82,12 @@ async fn is_enough(
     }
     // A page may be empty because it begins behind the last product.
     if found.is_empty()
-        && (query.begin == Begin::AtPage(1) || count_up_to(snapshot, &query.filters, Some(stage), 1).await? == 0)
+        && (query.begin == Begin::AtPage(1)
+            || count_up_to(snapshot, &query.filters, Among::Found(stage), 1).await? == 0)
     {
         return Ok(false);
     }
-    if count_up_to(snapshot, &Filters::default(), Some(stage), ENOUGH).await? >= ENOUGH {
+    if count_up_to(snapshot, &Filters::default(), Among::Found(stage), ENOUGH).await? >= ENOUGH {
         return Ok(true);
     }
     sqlx::query_scalar!(
@@ -135,14 +99,17 @@ async fn is_enough(
 }
 
 /// What a statement brings.
-struct Fetched {
-    epoch: Epoch,
-    found: Vec<Found>,
+pub(super) struct Fetched {
+    pub(super) epoch: Epoch,
+    pub(super) found: Vec<Found>,
     /// How many products were gathered, up to one more than [`COUNTED_MAX`], if they were.
-    gathered: Option<u64>,
+    pub(super) gathered: Option<u64>,
 }
 
-async fn fetch(connection: &mut PgConnection, mut statement: QueryBuilder<Postgres>) -> Result<Fetched, sqlx::Error> {
+pub(super) async fn fetch(
+    connection: &mut PgConnection,
+    mut statement: QueryBuilder<Postgres>,
+) -> Result<Fetched, sqlx::Error> {
     // Planned for its values each time, and there are more shapes than are worth keeping prepared.
     let rows = statement.build().persistent(false).fetch_all(connection).await?;
     // The epoch has one row, so the answer has at least one, which holds no product if the page is empty.
@@ -163,56 +130,12 @@ fn found(row: &PgRow) -> Result<Option<Found>, sqlx::Error> {
 }
 
 /// The page's products by their ids, from what follows.
-const PAGE: &str = " as gathered, page.*
+pub(super) const PAGE: &str = " as gathered, page.*
     from epoch
     left join lateral (
         select id, sku, name, description, brand, category, image_url, price, currency, stock, version, created_at,
             updated_at, rank
         from (select id, rank from ";
-
-/// What is searched: whole products, which hold their lexemes.
-const DOCUMENTS: &str = "(select *, stock > 0 as in_stock from products where deleted_at is null) as products";
-
-/// The page's ids first, from narrow rows, then the products.
-fn list(query: &PageQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("select epoch.number as epoch, null::bigint");
-    sql.push(PAGE).push("(select *, 0::float8 as rank");
-    push_matches(&mut sql, &query.filters, None);
-    sql.push(") as listing");
-    push_window(&mut sql, query);
-    sql
-}
-
-/// The same, with all products from where the page begins gathered before they are sorted, and counted.
-fn gathered_list(query: &PageQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("with gathered as materialized (select id, 0::float8 as rank");
-    sql.push(match query.sort {
-        Sort::Relevance | Sort::Id => "",
-        Sort::Name => ", name",
-        Sort::Price | Sort::PriceDescending => ", price",
-        Sort::NewestFirst => ", created_at",
-    });
-    push_matches(&mut sql, &query.filters, None);
-    if let Begin::After(last) = &query.begin {
-        push_after(&mut sql, "and", query.sort, last);
-    }
-    sql.push(" limit ").push_bind(i64::try_from(COUNTED_MAX).unwrap_or(i64::MAX).saturating_add(1));
-    sql.push(") select epoch.number as epoch, (select count(*) from gathered)").push(PAGE).push("gathered");
-    push_window(&mut sql, query);
-    sql
-}
-
-/// The products that pass the filters: of those that `stage` finds, or all.
-pub(super) fn push_matches(sql: &mut QueryBuilder<Postgres>, filters: &Filters, stage: Option<&str>) {
-    match stage {
-        None => sql.push(" from listing where true"),
-        Some(stage) => {
-            sql.push(" from ").push(DOCUMENTS).push(" where search @@ ");
-            sql.push_bind(stage.to_owned()).push("::tsquery")
-        }
-    };
-    push_filters(sql, filters);
-}
 
 /// Of the products that `stage` finds.
 fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> QueryBuilder<Postgres> {
@@ -225,13 +148,13 @@ fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> Query
         }
     }
     sql.push(" as rank");
-    push_matches(&mut sql, &query.filters, Some(stage));
+    push_matches(&mut sql, &query.filters, Among::Found(stage));
     sql.push(") as products");
     push_window(&mut sql, query);
     sql
 }
 
-fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
+pub(super) fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
     if let Begin::After(last) = &query.begin {
         push_after(sql, "where", query.sort, last);
     }
@@ -273,33 +196,8 @@ fn push_rank(sql: &mut QueryBuilder<Postgres>, words: &Words, terms: &Terms) {
     );
 }
 
-fn push_filters(sql: &mut QueryBuilder<Postgres>, filters: &Filters) {
-    if let Some(brand) = &filters.brand {
-        sql.push(" and brand = ").push_bind(brand.as_str().to_owned());
-    }
-    if let Some(category) = &filters.category {
-        let (from, to) = category.below();
-        let path = category.0.as_str();
-        // One stretch of the index, and of it what does not only begin with the same letters.
-        sql.push(" and category >= ").push_bind(path.to_owned()).push(" and category < ").push_bind(to);
-        sql.push(" and (category = ").push_bind(path.to_owned()).push(" or category >= ").push_bind(from).push(")");
-    }
-    if let Some(in_stock) = filters.in_stock {
-        sql.push(if in_stock { " and in_stock" } else { " and not in_stock" });
-    }
-    if let Some(currency) = filters.currency {
-        sql.push(" and currency = ").push_bind(currency.to_string());
-    }
-    if let Some(min) = filters.min_price {
-        sql.push(" and price >= ").push_bind(min.minor());
-    }
-    if let Some(max) = filters.max_price {
-        sql.push(" and price <= ").push_bind(max.minor());
-    }
-}
-
 /// Only what stands behind the last row seen: a comparison of rows, which an index on the same columns answers.
-fn push_after(sql: &mut QueryBuilder<Postgres>, and: &str, sort: Sort, last: &LastSeen) {
+pub(super) fn push_after(sql: &mut QueryBuilder<Postgres>, and: &str, sort: Sort, last: &LastSeen) {
     sql.push(" ").push(and).push(match sort {
         Sort::Relevance => " (rank, id) < (",
         Sort::Id => " (id) > (",
@@ -319,7 +217,7 @@ fn push_after(sql: &mut QueryBuilder<Postgres>, and: &str, sort: Sort, last: &La
 }
 
 /// Descending orders turn the id around too, so that one index serves both directions.
-const fn order(sort: Sort) -> &'static str {
+pub(super) const fn order(sort: Sort) -> &'static str {
     match sort {
         Sort::Relevance => " order by rank desc, id desc",
         Sort::Id => " order by id",

@@ -6,24 +6,24 @@ use catalog::{ProductId, Version};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::page::push_matches;
+use super::matches::{Among, push_matches};
 use super::snapshot::Snapshot;
 use crate::pages::{
     COUNTED_MAX, COUNTED_MAX_ESTIMATED, Count, Counts, Filters, PageQuery, Tally, Total, VALUES_KEPT, bands,
 };
 
-/// What is wanted, of the products that `stage` finds, or of a plain list. `counted` is how many there are, if that is known
+/// What is wanted of the whole list. `counted` is how many there are, if that is known
 /// already, up to one more than [`COUNTED_MAX`].
 pub(super) async fn tally(
     snapshot: &mut Snapshot<'_>,
     query: &PageQuery,
-    stage: Option<&str>,
+    among: Among<'_>,
     counted: Option<u64>,
 ) -> Result<Tally, sqlx::Error> {
     if query.wanted.is_nothing() {
         return Ok(Tally::default());
     }
-    let mut tally = facets(snapshot, query, stage).await?;
+    let mut tally = facets(snapshot, query, among).await?;
     if let Some(count) = query.wanted.count {
         let max = match count {
             Count::Exact => COUNTED_MAX,
@@ -32,12 +32,12 @@ pub(super) async fn tally(
         };
         let counted = match counted {
             Some(counted) => counted,
-            None => count_up_to(snapshot, &query.filters, stage, max + 1).await?,
+            None => count_up_to(snapshot, &query.filters, among, max + 1).await?,
         };
         tally.total = Some(if counted <= max {
             Total { count: counted, is_exact: true }
         } else {
-            Total { count: counted.max(estimate(snapshot, query, stage).await?), is_exact: false }
+            Total { count: counted.max(estimate(snapshot, query, among).await?), is_exact: false }
         });
     }
     // Last, since a replica may have to wait for whoever reads there.
@@ -79,37 +79,38 @@ const UNHEARD_REACH: i64 = 20_000;
 pub(super) async fn count_up_to(
     snapshot: &mut Snapshot<'_>,
     filters: &Filters,
-    stage: Option<&str>,
+    among: Among<'_>,
     max: u64,
 ) -> Result<u64, sqlx::Error> {
     // A search is planned as if all were wanted, and then ended early: few would have Postgres read the table from its beginning,
     // in the hope to meet them soon.
-    let (begin, end) = match stage {
-        None => ("select count(*) from (select", ") as matching"),
-        Some(_) => ("with matching as materialized (select", ") select count(*) from (select from matching"),
+    let is_search = matches!(among, Among::Found(_));
+    let (begin, end) = match among {
+        Among::Listing { .. } => ("select count(*) from (select", ") as matching"),
+        Among::Found(_) => ("with matching as materialized (select", ") select count(*) from (select from matching"),
     };
     let mut sql = QueryBuilder::new(begin);
-    push_matches(&mut sql, filters, stage);
-    if stage.is_some() {
+    push_matches(&mut sql, filters, among);
+    if is_search {
         sql.push(end);
     }
     sql.push(" limit ").push_bind(i64::try_from(max).unwrap_or(i64::MAX));
-    sql.push(if stage.is_some() { ") as first" } else { end });
+    sql.push(if is_search { ") as first" } else { end });
     let count: i64 = sql.build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await?;
     Ok(count.unsigned_abs())
 }
 
 /// How many products Postgres expects by its statistics.
-async fn estimate(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&str>) -> Result<u64, sqlx::Error> {
+async fn estimate(snapshot: &mut Snapshot<'_>, query: &PageQuery, among: Among<'_>) -> Result<u64, sqlx::Error> {
     let mut sql = QueryBuilder::new("explain (format json) select");
-    push_matches(&mut sql, &query.filters, stage);
+    push_matches(&mut sql, &query.filters, among);
     let plan: Value = sql.build_query_scalar().persistent(false).fetch_one(snapshot.next().await?).await?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(Value::as_u64);
     rows.ok_or_else(|| sqlx::Error::Decode(format!("no number of rows in the plan {plan}").into()))
 }
 
 /// The facets that are wanted, from one look at the products.
-async fn facets(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&str>) -> Result<Tally, sqlx::Error> {
+async fn facets(snapshot: &mut Snapshot<'_>, query: &PageQuery, among: Among<'_>) -> Result<Tally, sqlx::Error> {
     let wanted = query.wanted;
     if !wanted.has_facets() {
         return Ok(Tally::default());
@@ -143,7 +144,7 @@ async fn facets(snapshot: &mut Snapshot<'_>, query: &PageQuery, stage: Option<&s
         }
     }
     sql.push(" as band");
-    push_matches(&mut sql, &query.filters, stage);
+    push_matches(&mut sql, &query.filters, among);
     sql.push(
         ") as matching
                 group by grouping sets ((brand), (step), (band))

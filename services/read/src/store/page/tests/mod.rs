@@ -2,6 +2,7 @@
 
 mod extent;
 mod list;
+mod names;
 mod search;
 mod tally;
 mod walks;
