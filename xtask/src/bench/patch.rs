@@ -114,7 +114,8 @@ impl Shop {
     /// What pgbench runs to change this column.
     fn transaction(&self, folder: &Path, column: &str) -> Result<PathBuf> {
         // As long as the event of an average product.
-        let data = postgres::query(self.database.port(), "select data from outbox order by length(data) offset 5000 limit 1")?;
+        let data =
+            postgres::query(self.database.port(), "select data from outbox order by length(data) offset 5000 limit 1")?;
         let script = TRANSACTION
             .replace("@PRODUCTS@", &PRODUCTS.to_string())
             .replace("@COLUMN@", column)

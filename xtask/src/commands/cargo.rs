@@ -53,7 +53,8 @@ pub(super) fn cargo(args: &[&str]) -> Command {
     // Set by the `cargo run` that this program comes from; to a tool they say that it is run that way itself, and to cargo that
     // what was built without them is to be built anew.
     for (name, _) in env::vars_os() {
-        let is_of_this_program = ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of));
+        let is_of_this_program =
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of));
         if is_of_this_program {
             command.env_remove(name);
         }

@@ -32,7 +32,7 @@ pub(super) async fn paths(
             from step
             where step.category is not null
         )
-        select array(select category from step where category is not null limit $4 + 1) as "paths!"
+        select array(select category from step where category is not null limit $4::bigint + 1) as "paths!"
         "#,
         category.0.as_str(),
         from,

@@ -50,7 +50,8 @@ pub(super) async fn delete_product(
     conditions: Conditions,
 ) -> Result<Response, WriteError> {
     let if_match = conditions.if_match.clone();
-    let command = Command { id, action: Action::Delete, if_match, author: permit.actor().into(), once: conditions.once(&[]) };
+    let command =
+        Command { id, action: Action::Delete, if_match, author: permit.actor().into(), once: conditions.once(&[]) };
     let (what, token) = app.patches.submit(command).await?;
     Ok(done(what, token, false))
 }

@@ -94,10 +94,7 @@ async fn change(shops: &[Shop; 2], ids: &[i64], dice: &mut Dice, reason: &str) -
     let is_delete = dice.roll(60) == 0;
     let mut body = random_patch(dice);
     body["reason"] = reason.into();
-    let (method, text) = match is_delete {
-        true => (Method::DELETE, String::new()),
-        false => (Method::PATCH, body.to_string()),
-    };
+    let (method, text) = if is_delete { (Method::DELETE, String::new()) } else { (Method::PATCH, body.to_string()) };
     let version = format!("\"{}\"", dice.roll(20));
     let mut headers = vec![("idempotency-key", reason)];
     if dice.roll(4) == 0 {
@@ -136,7 +133,7 @@ async fn bulk(shops: &[Shop; 2], ids: &[i64], dice: &mut Dice, reason: &str) -> 
             line
         })
         .collect();
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let mut answers: Vec<Option<(u16, Option<i64>)>> = vec![None; lines.len()];
     for attempt in 0..REPEATS_MAX {
         let shop = &shops[usize::try_from(dice.roll(2)).unwrap()];
@@ -232,7 +229,7 @@ async fn check(db: &PgPool, ids: &[i64], sent: &[Sent]) {
         check_one(db, *id, changes, &rows).await;
     }
     let mut by_reason: HashMap<&str, &HistoryRow> = HashMap::new();
-    for row in history.iter() {
+    for row in &history {
         if let Some(reason) = &row.reason {
             assert!(by_reason.insert(reason, row).is_none(), "{reason} was applied twice");
         }
@@ -245,7 +242,8 @@ async fn check(db: &PgPool, ids: &[i64], sent: &[Sent]) {
                     assert_eq!(Some(row.version), *version, "{reason}: the answer names another version");
                     check_effect(row, body, reason);
                 } else {
-                    let does_nothing = body.get("stock").is_some() || body.get("price").is_some() || body["stock_delta"] == 0;
+                    let does_nothing =
+                        body.get("stock").is_some() || body.get("price").is_some() || body["stock_delta"] == 0;
                     assert!(does_nothing, "{reason} was acknowledged and is lost");
                 }
             }

@@ -97,12 +97,7 @@ async fn a_row_that_the_stream_already_holds_is_deleted_and_not_sent_again(db: P
     drop(leader);
     // What a leader leaves behind that died between the stream's answer and its own commit.
     shop.put_row(event, 1, 1).await;
-    sqlx::query("update mark set sequence = $1, id = $2")
-        .bind(mark)
-        .bind(id)
-        .execute(&shop.db)
-        .await
-        .unwrap();
+    sqlx::query("update mark set sequence = $1, id = $2").bind(mark).bind(id).execute(&shop.db).await.unwrap();
     let later = shop.commit(1, 2).await;
     let mut next = shop.leader().await;
 

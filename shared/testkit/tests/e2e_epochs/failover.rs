@@ -64,11 +64,7 @@ impl Failover {
             .unwrap();
         let mut replica = connect(&self.new).await;
         holds(async || {
-            sqlx::query_scalar("select settled_to >= $1 from mark")
-                .bind(written)
-                .fetch_one(&mut replica)
-                .await
-                .unwrap()
+            sqlx::query_scalar("select settled_to >= $1 from mark").bind(written).fetch_one(&mut replica).await.unwrap()
         })
         .await;
     }

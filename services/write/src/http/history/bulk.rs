@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{HistoryPage, HistoryQuery, connection, cursor, unread};
 use crate::app::App;
 use crate::error::WriteError;
-use crate::http::openapi::{KeyProblems, ServerProblems};
 use crate::http::allowed::{Allowed, ProductsWrite};
+use crate::http::openapi::{KeyProblems, ServerProblems};
 use crate::store::history;
 
 /// The history of an import or a bulk patch
