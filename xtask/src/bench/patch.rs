@@ -57,7 +57,7 @@ pub(super) const PATCH: Row = Row {
 
 fn measure(bench: &mut Bench) -> Result<Vec<Line>> {
     let shop = Shop::start(bench)?;
-    let wrk = Wrk::of_patches(bench.folder())?;
+    let wrk = Wrk::of_patches(bench.folder(), &shop.key)?;
     let scripts = [shop.transaction(bench.folder(), "price")?, shop.transaction(bench.folder(), "stock")?];
     let mut lines = Vec::new();
     for connections in CONNECTIONS {
@@ -81,6 +81,8 @@ fn measure(bench: &mut Bench) -> Result<Vec<Line>> {
 /// A primary with products, and a write service whose relay finds no stream.
 struct Shop {
     write: Aside,
+    /// That the write service lets in.
+    key: String,
     database: Postgres,
 }
 
@@ -88,8 +90,8 @@ impl Shop {
     fn start(bench: &mut Bench) -> Result<Self> {
         let port = ports::free(4);
         let database = Postgres::start_durable(&bench.folder().join("primary-patched"), port[0])?;
-        let write = bench.bin_dir.join("freshet-write");
-        tool::output(Command::new(&write).arg("migrate").env("FRESHET_DATABASE_URL", database.url()))?;
+        let program = bench.bin_dir.join("freshet-write");
+        tool::output(Command::new(&program).arg("migrate").env("FRESHET_DATABASE_URL", database.url()))?;
         let mut launch = bench.stack.process("write-1")?.launch.clone();
         launch.env.extend([
             ("FRESHET_DATABASE_URL".to_owned(), database.url()),
@@ -98,17 +100,22 @@ impl Shop {
             ("FRESHET_LISTEN".to_owned(), format!("127.0.0.1:{}", port[1])),
             ("FRESHET_OPS_LISTEN".to_owned(), format!("127.0.0.1:{}", port[2])),
         ]);
-        launch.name = "write-patched".to_owned();
+        "write-patched".clone_into(&mut launch.name);
         launch.log = bench.folder().join("write-patched.log");
         launch.ready = Probe::Ready { port: port[2] };
         launch.stop = Stop::Term;
         let write = Aside { process: Process::start(launch)?, port: port[1], ops_port: port[2] };
+        let mut keys = Command::new(&program);
+        keys.args(["keys", "create", "--name", "bench", "--scope", "products:write,products:bulk"]);
+        let key = tool::output(keys.env("FRESHET_DATABASE_URL", database.url()))?.trim().to_owned();
         let file = bench.folder().join("patched.ndjson");
         demo::write(PRODUCTS, std::io::BufWriter::new(fs::File::create(&file)?))?;
         let mut import = Command::new(bench.bin_dir.join("freshet"));
-        tool::output(import.args(["import", "--quiet", "--url", &write.url()]).arg(&file))?;
+        tool::output(
+            import.args(["import", "--quiet", "--url", &write.url()]).arg(&file).env("FRESHET_API_KEY", &key),
+        )?;
         run_in(port[0], &[])?;
-        Ok(Self { write, database })
+        Ok(Self { write, key, database })
     }
 
     /// What pgbench runs to change this column.

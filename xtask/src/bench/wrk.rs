@@ -45,6 +45,7 @@ function init(args)
     products = tonumber(args[1])
     math.randomseed(os.time())
     wrk.headers["Content-Type"] = "application/merge-patch+json"
+    wrk.headers["Authorization"] = "Bearer @KEY@"
 end
 
 function request()
@@ -87,8 +88,8 @@ impl Wrk {
         Self::of(folder.join("products.lua"), SCRIPT)
     }
 
-    pub(super) fn of_patches(folder: &Path) -> Result<Self> {
-        Self::of(folder.join("patches.lua"), PATCHES)
+    pub(super) fn of_patches(folder: &Path, key: &str) -> Result<Self> {
+        Self::of(folder.join("patches.lua"), &PATCHES.replace("@KEY@", key))
     }
 
     fn of(script: PathBuf, text: &str) -> Result<Self> {
