@@ -4,6 +4,7 @@
 //! whatever slows the machine for a while slows both.
 
 mod aside;
+mod bulk;
 mod cold;
 mod hot;
 mod http;

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, cold, hot, memory, miss, page_memory, pages, patch, propagation, replay};
+use super::{Bench, bulk, cold, hot, memory, miss, page_memory, pages, patch, propagation, replay};
 
 /// One question that the benchmarks answer.
 pub(crate) struct Row {
@@ -20,13 +20,14 @@ pub(crate) struct Row {
     pub(crate) measure: fn(&mut Bench) -> Result<Vec<Line>>,
 }
 
-pub(crate) const ROWS: [Row; 15] = [
+pub(crate) const ROWS: [Row; 16] = [
     hot::GET,
     hot::NGINX,
     hot::REDIS,
     miss::MISS,
     propagation::PROPAGATION,
     patch::PATCH,
+    bulk::BULK,
     memory::MEMORY,
     replay::REPLAY,
     hot::CPU,

@@ -1,5 +1,6 @@
 //! The load generator of `cargo xtask bench`: each command makes one load, measures it and prints one JSON object.
 
+mod bulk;
 mod figures;
 mod horizon;
 mod pages;
@@ -17,6 +18,8 @@ use clap::Parser;
 enum Load {
     /// Patches products at a fixed rate and watches when every read node shows the new versions
     Patch(patch::Patch),
+    /// Changes many products at once and watches when every read node shows all of it
+    Bulk(bulk::Bulk),
     /// Asks for pages at a fixed rate, some far more often than others, and tells what other schemes would have kept
     Pages(pages::Pages),
     /// Compares pages that are kept with the same pages read from the primary
@@ -36,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let measured = match Load::parse() {
         // Threads and blocking sockets: a timer of the runtime is a millisecond coarse.
         Load::Patch(patch) => tokio::task::spawn_blocking(move || patch.run()).await??,
+        Load::Bulk(bulk) => tokio::task::spawn_blocking(move || bulk.run()).await??,
         Load::Pages(pages) => tokio::task::spawn_blocking(move || pages.run()).await??,
         Load::Check(check) => tokio::task::spawn_blocking(move || check.run()).await??,
         Load::Once(once) => tokio::task::spawn_blocking(move || once.run()).await??,
