@@ -102,7 +102,7 @@ async fn is_enough(
 pub(super) struct Fetched {
     pub(super) epoch: Epoch,
     pub(super) found: Vec<Found>,
-    /// How many products were gathered, up to one more than [`COUNTED_MAX`], if they were.
+    /// How many products were gathered, up to one more than [`COUNTED_MAX`](crate::pages::COUNTED_MAX), if they were.
     pub(super) gathered: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! Every change of the catalogue: one transaction that decides, and writes products, outbox, history and kept answers together.
 //!
-//! Invariant: [`changes`](crate::store::changes) is the only place that writes any of them, so an event exists if and only if its
+//! Invariant: [`changes`] is the only place that writes any of them, so an event exists if and only if its
 //! change committed. Locks are taken in one order everywhere: the rows that exist by id, then new skus, then idempotency keys.
 
 mod bulk;

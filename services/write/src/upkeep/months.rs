@@ -52,7 +52,7 @@ impl Month {
         Self(date.year() * 12 + i32::from(u8::from(date.month())) - 1)
     }
 
-    /// Of a table named like [`Self::to_string`] names it.
+    /// Of a table named like `to_string` names it.
     pub(super) fn of_table(name: &str) -> Option<Self> {
         let (year, month) = name.strip_prefix(TABLE)?.split_once('_')?;
         let month = Self(year.parse::<i32>().ok()?.checked_mul(12)?.checked_add(month.parse::<i32>().ok()? - 1)?);
