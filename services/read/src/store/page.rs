@@ -51,7 +51,7 @@ async fn search_page(snapshot: &mut Snapshot<'_>, query: &PageQuery, words: &Wor
     let mut reach = if query.is_typing { Reach::All } else { terms.nearest() };
     loop {
         let asked = terms.query(reach);
-        let Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, &asked)).await?;
+        let Fetched { epoch, found, .. } = fetch(snapshot.next().await?, search(query, words, &terms, reach)).await?;
         let is_last = reach == Reach::Some || terms.mean_nothing();
         if is_last || is_enough(snapshot, query, words, &asked, &found).await? {
             let tally = tally(snapshot, query, Among::Found(&asked), None).await?;
@@ -137,18 +137,18 @@ pub(super) const PAGE: &str = " as gathered, page.*
             updated_at, rank
         from (select id, rank from ";
 
-/// Of the products that `stage` finds.
-fn search(query: &PageQuery, words: &Words, terms: &Terms, stage: &str) -> QueryBuilder<Postgres> {
+/// Of the products that a search of this reach finds.
+fn search(query: &PageQuery, words: &Words, terms: &Terms, reach: Reach) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("select epoch.number as epoch, null::bigint");
     sql.push(PAGE).push("(select *, ");
     match query.sort {
-        Sort::Relevance => push_rank(&mut sql, words, terms),
+        Sort::Relevance => push_rank(&mut sql, words, terms, reach),
         _ => {
             sql.push("0::float8");
         }
     }
     sql.push(" as rank");
-    push_matches(&mut sql, &query.filters, Among::Found(stage));
+    push_matches(&mut sql, &query.filters, Among::Found(&terms.query(reach)));
     sql.push(") as products");
     push_window(&mut sql, query);
     sql
@@ -169,20 +169,36 @@ pub(super) fn push_window(sql: &mut QueryBuilder<Postgres>, query: &PageQuery) {
 /// then how much it speaks of them. That is the sum over the words of `ts_rank`, damped by the length of the document as
 /// in BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework"), brought below the tenth of a word.
 /// Unlike BM25 it does not look at how many products have a word.
-fn push_rank(sql: &mut QueryBuilder<Postgres>, words: &Words, terms: &Terms) {
+///
+/// What has all of the words whole by the text query itself is not asked for them again, and no sku has a space.
+fn push_rank(sql: &mut QueryBuilder<Postgres>, words: &Words, terms: &Terms, reach: Reach) {
     let typed = words.as_str();
-    sql.push("(100 * (lower(sku) = lower(").push_bind(typed.to_owned());
-    sql.push("))::int + 50 * coalesce(lower(brand) = lower(").push_bind(typed.to_owned()).push("), false)::int");
+    // In tenths, since integers are exact and add up faster than numbers with a decimal point.
+    sql.push("((0");
+    if !typed.contains(' ') {
+        sql.push(" + 1000 * (lower(sku) = lower(").push_bind(typed.to_owned()).push("))::int");
+    }
+    sql.push(" + 500 * coalesce(lower(brand) = lower(").push_bind(typed.to_owned()).push("), false)::int");
     for term in &terms.0 {
-        sql.push(" + case when search @@ ").push_bind(term.whole()).push("::tsquery then 1");
+        let is_whole = match reach {
+            Reach::Verbatim => true,
+            Reach::Whole => !term.stem.is_empty(),
+            Reach::All | Reach::Some => false,
+        };
+        if is_whole {
+            sql.push(" + 10");
+            continue;
+        }
+        sql.push(" + case when search @@ ").push_bind(term.whole()).push("::tsquery then 10");
         if let Some(beginning) = term.beginning() {
-            sql.push(" when search @@ ").push_bind(beginning).push("::tsquery then 0.9");
+            sql.push(" when search @@ ").push_bind(beginning).push("::tsquery then 9");
         }
         if let Some(correction) = term.correction() {
-            sql.push(" when search @@ ").push_bind(correction).push("::tsquery then 0.8");
+            sql.push(" when search @@ ").push_bind(correction).push("::tsquery then 8");
         }
         sql.push(" else 0 end");
     }
+    sql.push(")::float8 / 10");
     sql.push(" + 0.1::float8 * (1 - exp(-(0::float8");
     for term in &terms.0 {
         // Of the weights D to A: the stems of name and prose count most, and what stands in the name as it was typed little
