@@ -96,24 +96,23 @@ async fn a_day_of_sales_at_two_instances_ends_with_exactly_the_sum_though_one_is
     let urls = shop.stack.urls().write;
     let tills: Vec<Client> = urls.iter().map(|url| shop.client(url)).collect();
     let next = Arc::new(AtomicUsize::new(0));
-    let at_work: Vec<_> = (0..TILLS)
-        .map(|_| tokio::spawn(ring_up(tills.clone(), Arc::clone(&lines), Arc::clone(&next))))
-        .collect();
+    let at_work: Vec<_> =
+        (0..TILLS).map(|_| tokio::spawn(ring_up(tills.clone(), Arc::clone(&lines), Arc::clone(&next)))).collect();
     holds(async || next.load(Ordering::Relaxed) > lines.len() / 2).await;
     shop.kill_and_start_again("write-1");
     for till in at_work {
         till.await.unwrap();
     }
 
-    let stocks: Vec<(String, i32)> =
-        sqlx::query_as("select sku, stock from products").fetch_all(&db).await.unwrap();
+    let stocks: Vec<(String, i32)> = sqlx::query_as("select sku, stock from products").fetch_all(&db).await.unwrap();
     for (sku, stock) in stocks {
         assert_eq!(i64::from(stock), STOCK - sold[sku.as_str()], "{sku}");
     }
-    let changes: i64 = sqlx::query_scalar("select sum(stock_from - stock_to)::bigint from product_history where reason is not null")
-        .fetch_one(&db)
-        .await
-        .unwrap();
+    let changes: i64 =
+        sqlx::query_scalar("select sum(stock_from - stock_to)::bigint from product_history where reason is not null")
+            .fetch_one(&db)
+            .await
+            .unwrap();
     assert_eq!(changes, sold.values().sum::<i64>(), "the history adds up");
     for node in shop.read_nodes() {
         for (sku, id) in &ids {

@@ -44,8 +44,8 @@ fn measure(bench: &mut Bench) -> Result<Vec<Line>> {
     for (count, field, seconds_max) in BULKS {
         let count = count.min(bench.products);
         let products = count.to_string();
-        let bulk =
-            ["bulk", "--write", &urls.write[0], "--read", &read, "--products", &products, "--field", field].map(str::to_owned);
+        let bulk = ["bulk", "--write", &urls.write[0], "--read", &read, "--products", &products, "--field", field]
+            .map(str::to_owned);
         let single = [bulk.to_vec(), vec!["--single".to_owned()]].concat();
         let (ours, other) = bench.alternate(
             |_: Duration| bench.load::<Shown>(&bulk),

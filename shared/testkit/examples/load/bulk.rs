@@ -160,7 +160,8 @@ fn until_shown(url: &str, versions: &HashMap<u32, u64>) -> Result<()> {
         let mut old = Vec::new();
         for ids in waiting.chunks(BATCH) {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            let answer = connection.ask("GET", &format!("/products?ids={}&fields=id,version", ids.join(",")), "", "")?;
+            let answer =
+                connection.ask("GET", &format!("/products?ids={}&fields=id,version", ids.join(",")), "", "")?;
             ensure!(answer.status == 200, "a read node answers {}", answer.status);
             let batch: Batch = serde_json::from_slice(&answer.body)?;
             let is_old = |shown: &Changed| versions.get(&shown.id).is_some_and(|version| shown.version < *version);
