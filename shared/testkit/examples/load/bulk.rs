@@ -126,7 +126,7 @@ impl Bulk {
         let next = AtomicUsize::new(0);
         let headers =
             format!("Content-Type: application/merge-patch+json\r\nAuthorization: Bearer {}\r\n", self.api_key);
-        let send = || -> Result<Vec<(u32, u64)>> {
+        let work = || -> Result<Vec<(u32, u64)>> {
             let mut connection = Connection::open(&self.write)?;
             let mut versions = Vec::new();
             while let Some(patch) = patches.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -140,7 +140,7 @@ impl Bulk {
             Ok(versions)
         };
         let sent = thread::scope(|scope| {
-            let senders: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(send)).collect();
+            let senders: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();
             senders
                 .into_iter()
                 .map(|sender| sender.join().map_err(|_| anyhow!("a sender panicked"))?)
