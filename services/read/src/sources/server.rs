@@ -110,9 +110,6 @@ impl Server {
             Source::Primary => store::cuts(&mut connection).await?,
             Source::Replica => Vec::new(),
         };
-        // Dropped, it would be idle only after a task has tested it, and the next read of the same client might open another: a
-        // new server process meets each page of the buffers for the first time, and its first search takes twice as long.
-        connection.return_to_pool().await;
         Ok(Sourced { value, epoch, vouches, read_at, source, cuts })
     }
 
