@@ -143,9 +143,21 @@ pub(crate) async fn commit(connection: &mut PgConnection, changes: Changes) -> s
             .bind(changes.versions)
             .bind(changes.answers)
             .fetch_one(connection)
-            .await?;
-    let moment = Moment { epoch: Epoch(unsigned(epoch)?), position: Position(unsigned(position)?) };
-    Ok((ids(passed_over)?, moment))
+            .await
+            .map_err(outcome_unknown)?;
+    let moment = Moment {
+        epoch: Epoch(unsigned(epoch).map_err(outcome_unknown)?),
+        position: Position(unsigned(position).map_err(outcome_unknown)?),
+    };
+    Ok((ids(passed_over).map_err(outcome_unknown)?, moment))
+}
+
+/// What cannot be read of the answer was committed before: unlike a row that cannot be read, it must not be tried again.
+fn outcome_unknown(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::Database(_) | sqlx::Error::Io(_) => error,
+        unreadable => sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, unreadable)),
+    }
 }
 
 fn ids(numbers: Vec<i64>) -> sqlx::Result<PassedOver> {
