@@ -157,3 +157,37 @@ async fn texts_prices_and_deletes_share_a_transaction_and_the_words_are_those_th
     assert!(words(ids[0]).before.is_some() && words(ids[1]).before.is_none());
     assert!(words(ids[2]).after.is_none() && shop.stored(ids[2]).await.is_none());
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_was_committed_before_its_answer_became_unreadable_is_not_done_again(db: PgPool) {
+    let shop = Shop::new(db.clone());
+    let mut ids = Vec::new();
+    for number in 0..2 {
+        let lamp = format!(r#"{{"sku":"LAMP-{number}","name":"Lamp","price":"19.99","stock":4}}"#);
+        ids.push(shop.post(&lamp).await.json()["id"].as_i64().unwrap());
+    }
+    sqlx::query(
+        r#"create or replace procedure commit_changes(
+               decided_at timestamptz, updates product_update[], texts product_texts[], changes product_change[],
+               answers kept_answer[], out passed_over bigint[], out epoch bigint, out "position" bigint
+           )
+           language plpgsql
+           as $$
+           begin
+               passed_over := apply_changes(decided_at, updates, texts, changes, answers);
+               commit;
+               epoch := null;
+           end
+           $$"#,
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+
+    let answers = join_all(ids.iter().map(|id| shop.patch(*id, r#"{"stock_delta":-1}"#))).await;
+
+    for (id, answer) in ids.iter().zip(answers) {
+        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+        assert_eq!(shop.stored(*id).await.unwrap().stock.get(), 3);
+    }
+}
